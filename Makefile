@@ -1,0 +1,89 @@
+# What you type. Everything here sets up .venv by itself, from Python 3.11 or newer and make alone.
+#
+#   make demo     watch real nodes find each other, whisper, fail and recover
+#   make test     everything that must hold: make check, then all tests
+#   make check    what needs no running: ruff, mypy, pyright, the floors of the house
+#   make format   put the code into its one form
+#   make soak     the long version of the tests: a million fuzz inputs and more
+#   make bench    measure the speed, and that of four other networks on the same machine
+#   make lock     choose the versions of what we stand on anew
+#   make clean    remove what the above has made
+
+SHELL := /bin/sh
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	command -v $$python >/dev/null 2>&1 || continue; \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' \
+		2>/dev/null && echo $$python && break; done)
+VENV ?= .venv
+BENCH_VENV ?= .bench-venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+FUZZ_RUNS_SOAK ?= 1000000
+SOAK_TIMEOUT_S ?= 14400
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format soak bench lock clean venv
+
+help:
+	@sed -n '/^# What/,/^$$/s/^# \{0,1\}//p' Makefile
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml requirements-dev.lock
+	@test -n "$(PYTHON)" || { echo "make: WhispurrNet needs Python 3.11 or newer with venv;" \
+		"install it (Debian: apt-get install python3 python3-venv) or say" \
+		"make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "setting up $(VENV) ($$($(PYTHON) --version))"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+		--require-hashes --requirement requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/whispurr demo
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports --no-cache
+
+test: check
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+soak: $(STAMP)
+	SOAK=1 FUZZ_RUNS=$(FUZZ_RUNS_SOAK) HYPOTHESIS_PROFILE=soak \
+		$(BIN)/python -m pytest -n $(WORKERS) --timeout $(SOAK_TIMEOUT_S) tests/fuzz tests/sim
+
+bench: $(STAMP) $(BENCH_VENV)/.installed
+	$(BIN)/python -m bench --peers
+
+# The networks we compare ourselves with live apart: none of them is needed to run WhispurrNet.
+$(BENCH_VENV)/.installed: bench/requirements.txt
+	@test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement bench/requirements.txt
+	@touch $@
+
+# No index and no host is written into a lock file: who installs chooses where from.
+COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-header --upgrade \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+
+lock: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
+	$(COMPILE) --extra dev --extra l1 --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) --extra l1 --constraint requirements-dev.lock \
+		--output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		build dist
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,78 @@
+"""What is measured, in which unit, how good it has to be, and against whom.
+
+Source: DECISIONS, section 10: "what counts is the ratio to the peers in the same run".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Figure(NamedTuple):
+    """One figure and its bounds."""
+
+    unit: str
+    bound: float
+    """At least this, or at most when less is better."""
+    aim: float
+    less: bool = False
+    """Whether less is better."""
+
+
+FIGURES = {
+    "handshake": Figure("handshakes/s", 350, 530),
+    "oneway": Figure("messages/s", 250_000, 650_000),
+    "acked": Figure("messages/s", 40_000, 100_000),
+    "rpc_p50": Figure("us", 300, 130, less=True),
+    "rpc_64": Figure("requests/s", 60_000, 150_000),
+    "bulk": Figure("MB/s", 400, 700),
+    "import": Figure("s", 0.30, 0.15, less=True),
+    "rss": Figure("MB", 60, 45, less=True),
+    "rss_link": Figure("kB", 80, 40, less=True),
+    "idle": Figure("% of a core", 1.0, 0.3, less=True),
+}
+
+PARTS = {name: (name,) for name in FIGURES} | {
+    "rpc": ("rpc_p50", "rpc_64"),
+    "rss": ("rss", "rss_link"),
+}
+"""What can be asked for, and the figures that come of it."""
+
+ASKED = ("handshake", "oneway", "acked", "rpc", "bulk", "import", "rss", "idle")
+"""All of it, in order."""
+
+PEERS = {
+    "libp2p": "bench.peers.libp2p_",
+    "iroh": "bench.peers.iroh_",
+    "reticulum": "bench.peers.reticulum",
+    "zenoh": "bench.peers.zenoh_",
+}
+
+NO_RECEIPTS = "has no acknowledged messages of its own"
+CANNOT = {
+    ("acked", "libp2p"): NO_RECEIPTS,
+    ("acked", "iroh"): NO_RECEIPTS,
+    ("acked", "zenoh"): NO_RECEIPTS,
+}
+"""What a peer cannot do, and why."""
+
+COMPARED = ("handshake", "oneway", "acked", "rpc", "bulk")
+"""What is done by the peers too; the rest is about our own process."""
+
+
+class Ratio(NamedTuple):
+    """How many times a peer's figure ours should be; for what is better when less, the inverse."""
+
+    peer: str
+    times: float
+    aim: bool = False
+    """An aim rather than a bound."""
+
+
+RATIOS = {
+    "oneway": (Ratio("iroh", 40), Ratio("zenoh", 1, aim=True)),
+    "bulk": (Ratio("libp2p", 5), Ratio("zenoh", 1, aim=True)),
+    "rpc_64": (Ratio("iroh", 15),),
+    "rpc_p50": (Ratio("zenoh", 1, aim=True),),
+    "handshake": (Ratio("reticulum", 1.5),),
+}

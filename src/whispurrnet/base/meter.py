@@ -1,0 +1,54 @@
+"""Counters that cannot hold a peer's name.
+
+The names are the closed set `COUNTERS`, and a counter has no labels: whoever reads the figures
+learns how much happened, never with whom (peers as labels are what other meshes came to regret).
+The figures of the moment, such as how many peers are connected, are not counted but looked up
+(`node.status`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+COUNTERS: Final[dict[str, str]] = {
+    "beacons_ignored": "Strangers found by a beacon whom there was no room to call.",
+    "handshakes_failed": "Links given up before a session stood on them.",
+    "handshakes_ignored": "First messages that were met with silence.",
+    "links_refused": "Inbound links given up because there were too many.",
+    "malformed_resonances": "Resonances that could not be read.",
+    "protocol_errors": "Times a peer broke the protocol inside a session.",
+    "rekeys": "Fresh keys agreed inside running sessions.",
+    "resonances_not_queued": "Listeners that a resonance did not go to: their queue was full.",
+    "rotations": "Changes of this node's ephemeral identity.",
+    "sessions": "Handshakes that ended in a session.",
+    "unknown_protocols": "Frames of a protocol that this version does not know, skipped.",
+}
+
+
+class Meter:
+    """The counters of one node, all zero at first."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self) -> None:
+        self._values: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Add `n` to a counter.
+
+        Raises:
+            KeyError: There is no such counter; add it to `COUNTERS`.
+        """
+        self._values[name] += n
+
+    def get(self, name: str) -> int:
+        """The present value of a counter.
+
+        Raises:
+            KeyError: There is no such counter.
+        """
+        return self._values[name]
+
+    def snapshot(self) -> dict[str, int]:
+        """Every counter with its present value: a copy."""
+        return dict(self._values)

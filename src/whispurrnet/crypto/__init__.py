@@ -1,0 +1,1 @@
+"""Floor 1: primitives with field-standard names; knows bytes."""

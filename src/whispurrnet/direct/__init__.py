@@ -1,0 +1,1 @@
+"""Floor 4: messages from one peer to another."""

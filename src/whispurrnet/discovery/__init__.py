@@ -1,0 +1,1 @@
+"""Floor 4: who is there, and where."""

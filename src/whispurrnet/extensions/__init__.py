@@ -1,0 +1,1 @@
+"""Floor 8: what people build on a node."""

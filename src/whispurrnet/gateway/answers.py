@@ -1,0 +1,196 @@
+"""What the REST API takes and gives: one closed structure each; OpenAPI is made from them.
+
+`whispurr --output json` prints these same structures. `SCHEMA` counts what is not an addition.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+SCHEMA = 1
+
+Kind = Literal["usage", "refused", "host", "unreachable", "not_authentic", "limit", "not_found"]
+Priority = Annotated[int, Meta(ge=0, le=10)]
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+Text = Annotated[str, Meta(max_length=2**20)]
+Wait = Annotated[float, Meta(ge=0, le=300)]
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a request's body is: closed, so that a misspelt field is an error."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer's body is."""
+
+
+class ErrorAnswer(Answer, frozen=True):
+    """Every refusal: one sentence, its cause, its cure."""
+
+    error: str
+    cause: str
+    cure: str
+    kind: Kind = "usage"
+
+
+class IdentityAnswer(Answer, frozen=True):
+    """Who the node is at the moment."""
+
+    id: str
+    name: str
+    expires_s: float
+
+
+class TicketAnswer(Answer, frozen=True):
+    """A ticket, and the command for the other side."""
+
+    ticket: str
+    uri: str
+    single_use: bool
+    command: str
+
+
+class ResonanceAsk(Ask, frozen=True):
+    """Send a payload to whoever listens to an intent."""
+
+    intent: Name
+    payload: dict[str, Any]
+    strength: Annotated[float, Meta(ge=0, le=1)] = 1.0
+
+
+class ResonanceAnswer(Answer, frozen=True):
+    """How many direct peers listen to the intent and got it."""
+
+    sent_to: int
+    state: Literal["sent", "nobody listens"]
+
+
+class WhisperAsk(Ask, frozen=True):
+    """Send a text, or bytes as base64, to one peer."""
+
+    peer: Name
+    text: Text | None = None
+    body_base64: Annotated[str, Meta(max_length=1_400_000)] | None = None
+    kind: Name = "WHISPER"
+    priority: Priority | None = None
+    ttl_s: Annotated[float, Meta(gt=0, le=604_800)] | None = None
+    wait_s: Wait = 0.0
+    """Answer when the peer has it, or after this long."""
+
+
+class WhisperAnswer(Answer, frozen=True):
+    """Where a whisper is: queued, sent, received, read, expired or failed."""
+
+    id: int
+    peer: str
+    state: str
+
+
+class ListenAsk(Ask, frozen=True):
+    """Listen to an intent, or no longer."""
+
+    intent: Name
+
+
+class ListenAnswer(Answer, frozen=True):
+    """The intents this API listens to."""
+
+    listening: tuple[str, ...]
+
+
+class MessageRow(Answer, frozen=True):
+    """A message that arrived; `text` is null when the body is not UTF-8."""
+
+    number: int
+    """Counts from 1; ask for what came `after` one."""
+    kind: str
+    sender: str
+    sender_id: str
+    topic: str | None
+    text: str | None
+    body_base64: str
+    priority: int
+    strength: float
+    received_ms: int
+
+
+class MessagesAnswer(Answer, frozen=True):
+    """What arrived, oldest first; `last` is the highest number given so far."""
+
+    last: int
+    messages: tuple[MessageRow, ...]
+
+
+class ReadAnswer(Answer, frozen=True):
+    """A message was marked as read."""
+
+    number: int
+
+
+class ConnectAsk(Ask, frozen=True):
+    """A ticket, or the address of a node."""
+
+    ticket: Annotated[str, Meta(min_length=1, max_length=4096)]
+    timeout_s: Annotated[float, Meta(gt=0, le=120)] | None = None
+    """By default `session.timeout_ms` of the node."""
+
+
+class PeerAsk(Ask, frozen=True):
+    """A peer: its name, id, or the beginning of its id."""
+
+    peer: Name
+
+
+class PingAsk(Ask, frozen=True):
+    """Measure the round trip to a peer."""
+
+    peer: Name
+    timeout_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+
+
+class PingAnswer(Answer, frozen=True):
+    """A round trip."""
+
+    peer: str
+    path: str
+    rtt_ms: float
+
+
+class TrustRow(Answer, frozen=True):
+    """What is known of a peer's long-lived self."""
+
+    name: str
+    id: str
+    persona: str | None
+    trust: str
+    safety_number: str
+    """Sixty digits to compare over another way; empty unless both have a long-term identity."""
+
+
+class SettingRow(Answer, frozen=True):
+    """One setting, and where its value came from."""
+
+    path: str
+    value: Any
+    origin: str
+    env: str
+
+
+class Check(Answer, frozen=True):
+    """One finding of the doctor."""
+
+    title: str
+    state: Literal["ok", "problem", "not checked"]
+    cause: str = ""
+    cure: str = ""
+
+
+class DoctorAnswer(Answer, frozen=True):
+    """All findings; safe to paste: no id, address or name."""
+
+    verdict: str
+    ok: bool
+    checks: tuple[Check, ...]

@@ -1,0 +1,1 @@
+"""Floor 6: being seen on the local network."""

@@ -1,0 +1,105 @@
+"""From settings to the configuration of the cores: the one place where both are known."""
+
+from __future__ import annotations
+
+from whispurrnet.base.errors import ConfigError
+from whispurrnet.crypto.hash import hkdf
+from whispurrnet.crypto.kex import Level, kem
+from whispurrnet.crypto.keys import Secret
+from whispurrnet.direct import courier
+from whispurrnet.discovery import beacon
+from whispurrnet.node.settings import Settings
+from whispurrnet.session import channel, handshake, mux, pool
+from whispurrnet.stack.config import Config, IdentityConfig
+
+
+def network_key(settings: Settings) -> Secret | None:
+    """32 bytes from the text of the network secret; None for an open mesh.
+
+    Raises:
+        ConfigError: The secret is so short that it can be guessed.
+    """
+    text = settings.network_secret.reveal()
+    if not text:
+        return None
+    if len(text) < 12:
+        raise ConfigError(
+            "network_secret: fewer than 12 characters can be guessed; take a longer one"
+        )
+    return hkdf(text.encode(), info=b"WN1 network secret")
+
+
+def build(settings: Settings) -> Config:
+    """The configuration of the whole stack.
+
+    Raises:
+        ConfigError: A value cannot be.
+        LevelUnavailable: The level needs an extra that is not installed.
+    """
+    session, direct = settings.session, settings.direct
+    known = max(2_000, settings.max_peers * 2)
+    kem(Level(session.level))
+    return Config(
+        profile=settings.profile,
+        network_secret=network_key(settings),
+        identity=IdentityConfig(
+            lifetime_s=settings.identity.lifetime_s, overlap_s=settings.identity.overlap_s
+        ),
+        handshake=_handshake(settings),
+        channel=channel.Config(
+            rekey_after_s=session.rekey_after_s,
+            rekey_records=session.rekey_records,
+            rekey_bytes=session.rekey_bytes,
+            stale_after_s=session.stale_after_s,
+            heartbeat_s=session.heartbeat_s,
+            dead_after=session.dead_after,
+        ),
+        mux=mux.Config(
+            streams_max=session.streams_max,
+            stream_window=session.stream_window,
+            session_window=session.session_window,
+        ),
+        pool=_pool(settings),
+        courier=courier.Config(
+            window=direct.window,
+            window_bytes=direct.window_bytes,
+            queue_max=direct.queue_max,
+            queue_bytes_max=direct.queue_bytes_max,
+            retry_s=direct.retry_s,
+            requests_max=direct.requests_max,
+            body_max=direct.body_max,
+            peers_max=known,
+        ),
+        beacon=beacon.Config(interval_s=settings.lan.interval_s),
+        beacon_on=settings.lan.enabled and not settings.enable_stealth,
+        resonance_timeout_s=settings.resonance_timeout,
+        links_max=settings.max_peers * 4,
+        records_max=known,
+    )
+
+
+def _handshake(settings: Settings) -> handshake.Config:
+    session = settings.session
+    return handshake.Config(
+        level=Level(session.level),
+        min_level=Level(session.min_level),
+        accept_first_contact=settings.accept_first_contact,
+        outer_binding=session.outer_binding,
+        timeout_s=session.handshake_timeout_s,
+        half_open_max=session.half_open_max,
+        handshakes_per_s_max=session.handshakes_per_s_max,
+    )
+
+
+def _pool(settings: Settings) -> pool.Config:
+    session, dialling = settings.session, settings.pool
+    return pool.Config(
+        peers_max=settings.max_peers,
+        retries_max=session.max_retries,
+        dial_timeout_s=session.timeout_s,
+        dial_concurrency=dialling.dial_concurrency,
+        backoff_min_s=dialling.backoff_min_s,
+        backoff_max_s=dialling.backoff_max_s,
+        breaker_failures=dialling.breaker_failures,
+        breaker_s=dialling.breaker_s,
+    )

@@ -1,0 +1,299 @@
+"""The driver: the only place where the stack meets the loop, the clock and the links.
+
+It hands events to the stack one at a time and performs their effects without waiting. What the
+stack wants sent is sealed once per turn of the loop, however many messages there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from math import inf
+from typing import Any, TypeVar
+
+from whispurrnet.base.errors import NetworkError, WhispurrError
+from whispurrnet.base.log import get
+from whispurrnet.base.machine import Tick
+from whispurrnet.lan.multicast import Multicast
+from whispurrnet.stack import events
+from whispurrnet.stack.stack import Stack
+from whispurrnet.transport.dialer import Dialer
+from whispurrnet.transport.link import Link
+from whispurrnet.wire.address import Address, parse
+
+log = get(__name__)
+Answer = TypeVar("Answer", bound=events.Effect)
+_FLUSH = events.Flush()
+
+
+class _Stopped(Exception):  # noqa: N818 - not an error: the way to end a task group
+    """The node is closed: its tasks end."""
+
+
+class Port:
+    """The handler of one link: its number in the stack."""
+
+    __slots__ = ("_driver", "dial", "holds", "link", "number")
+
+    def __init__(self, driver: Driver, dial: int | None) -> None:
+        self._driver = driver
+        self.dial = dial
+        self.number = 0
+        self.link: Link | None = None
+        self.holds = 0
+        """How many reasons there are not to read."""
+
+    def attach(self, link: Link) -> None:
+        """The link is open."""
+        if self.link is None:
+            self.link = link
+            self._driver.opened(self, link)
+
+    def link_data(self, link: Link, data: bytes) -> None:
+        """Bytes arrived."""
+        if self.link is None:
+            self.attach(link)
+        self._driver.submit(events.LinkData(self.number, data))
+
+    def link_lost(self, link: Link, reason: str) -> None:
+        """The link is gone."""
+        self.attach(link)
+        self._driver.lost(self, reason)
+
+    def link_paused(self, link: Link) -> None:
+        """Its buffer is full."""
+        self._driver.submit(events.LinkPaused(self.number))
+
+    def link_resumed(self, link: Link) -> None:
+        """Its buffer has room."""
+        self._driver.submit(events.LinkResumed(self.number))
+
+
+class Driver:
+    """Runs one stack under asyncio.
+
+    Args:
+        stack: The node's core.
+        dialer: Opens links.
+        news: Takes every effect that is news for the application.
+        flushed: Called after records were sealed.
+        clock: Monotonic seconds; the loop's own clock may be coarser.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        dialer: Dialer,
+        news: Callable[[events.Effect], None],
+        flushed: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.stack = stack
+        self.multicast: Multicast | None = None
+        self._dialer = dialer
+        self._news = news
+        self._flushed = flushed
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._stop = asyncio.Event()
+        self._ports: dict[int, Port] = {}
+        self._next_link = 1
+        self._flush_due = False
+        self._pending: deque[events.Effect] = deque()
+        self._performing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = inf
+        self._performers: dict[type, Callable[[Any], None]] = {
+            events.Write: self._write,
+            events.Dial: self._dial,
+            events.Close: self._close,
+            events.Hold: self._hold,
+            events.Announce: self._announce,
+        }
+
+    # Running
+
+    async def run(self, started: asyncio.Event) -> None:
+        """Keep the tasks of the node until `stop`."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                started.set()
+                await self._stop.wait()
+                raise _Stopped
+        except* _Stopped:
+            pass
+
+    def stop(self) -> None:
+        """End `run`, and every task it keeps."""
+        self._stop.set()
+        if self._timer is not None:
+            self._timer.cancel()
+        for port in list(self._ports.values()):
+            if port.link is not None:
+                port.link.close()
+
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
+        """Run a coroutine that handles its own errors, for as long as the node runs."""
+        assert self._tasks is not None, "the node runs"
+        return self._tasks.create_task(work)
+
+    # Events in, effects out
+
+    def submit(self, event: events.Event) -> None:
+        """Hand an event to the stack and perform what it wants.
+
+        Effects are performed in the order in which the stack gave them, also when one of them
+        leads to a further event.
+
+        Raises:
+            WhispurrError: The application asked for what cannot be; nothing has changed.
+        """
+        effects = self.stack.handle(event, self._clock())
+        if effects:
+            self._perform(effects)
+        self.settle()
+
+    def ask(self, event: events.Event, answer: type[Answer]) -> Answer:
+        """Hand over an event whose answer comes at once.
+
+        Raises:
+            WhispurrError: The application asked for what cannot be; nothing has changed.
+        """
+        effects = self.stack.handle(event, self._clock())
+        found = next(effect for effect in effects if isinstance(effect, answer))
+        self._perform([effect for effect in effects if effect is not found])
+        self.settle()
+        return found
+
+    def _perform(self, effects: list[events.Effect]) -> None:
+        pending = self._pending
+        pending.extend(effects)
+        if self._performing:
+            return
+        self._performing = True
+        performers, news = self._performers, self._news
+        try:
+            while pending:
+                effect = pending.popleft()
+                perform = performers.get(type(effect))
+                if perform is not None:
+                    perform(effect)
+                else:
+                    news(effect)
+        finally:
+            self._performing = False
+
+    def settle(self) -> None:
+        """See to it that the stack is called again when it wants to be.
+
+        If something is to be sealed, that is soon enough to look for its deadline.
+        """
+        self.soon()
+        if not self._flush_due:
+            self._arm()
+
+    def _arm(self) -> None:
+        due = self.stack.deadline
+        if due is not None and due < self._due and not self._stop.is_set():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._due = due
+            self._timer = self._loop.call_later(max(0.0, due - self._clock()), self._tick)
+
+    def soon(self) -> None:
+        """Seal what waits at the end of this turn of the loop."""
+        if not self._flush_due and self.stack.wants_flush:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        self.submit(_FLUSH)
+        self._arm()
+        self._flushed()
+
+    def _tick(self) -> None:
+        self._timer, self._due = None, inf
+        due = self.stack.deadline
+        if due is not None and due <= self._clock():
+            self.submit(Tick())
+        else:
+            self._arm()
+
+    # Links
+
+    def accept(self, link: Link) -> Port:
+        """Take an inbound link in."""
+        port = Port(self, None)
+        port.attach(link)
+        return port
+
+    def opened(self, port: Port, link: Link) -> None:
+        """A link is open: give it a number and tell the stack."""
+        port.number = self._next_link
+        self._next_link += 1
+        self._ports[port.number] = port
+        self.submit(
+            events.LinkUp(port.number, str(link.remote), link.path, port.dial, link.binding)
+        )
+
+    def lost(self, port: Port, reason: str) -> None:
+        """A link is gone."""
+        if self._ports.pop(port.number, None) is not None:
+            self.submit(events.LinkDown(port.number, reason))
+
+    def hold(self, number: int) -> None:
+        """Read no more from a link, until `read_on` was called as often as this."""
+        port = self._ports.get(number)
+        if port is not None and port.link is not None:
+            port.holds += 1
+            port.link.pause_reading()
+
+    def read_on(self, number: int) -> None:
+        """One reason less not to read from a link."""
+        port = self._ports.get(number)
+        if port is not None and port.link is not None:
+            port.holds -= 1
+            if not port.holds:
+                port.link.resume_reading()
+
+    def _write(self, effect: events.Write) -> None:
+        port = self._ports.get(effect.link)
+        if port is not None and port.link is not None:
+            port.link.write(effect.data)
+
+    def _close(self, effect: events.Close) -> None:
+        port = self._ports.get(effect.link)
+        if port is not None and port.link is not None:
+            if effect.abort:
+                port.link.abort()
+            else:
+                port.link.close()
+
+    def _hold(self, effect: events.Hold) -> None:
+        self.hold(effect.link)
+        self._loop.call_later(effect.seconds, self.read_on, effect.link)
+
+    def _dial(self, effect: events.Dial) -> None:
+        if self._tasks is not None and not self._stop.is_set():
+            self.spawn(self._call(effect))
+
+    async def _call(self, effect: events.Dial) -> None:
+        addresses: list[Address] = []
+        try:
+            addresses += (parse(text) for text in effect.addresses)
+            port = Port(self, effect.dial)
+            link = await self._dialer.dial(addresses, port)
+        except WhispurrError as error:
+            reason = str(error) or NetworkError.__name__
+            self.submit(events.DialFailed(effect.dial, reason))
+            return
+        port.attach(link)
+
+    def _announce(self, effect: events.Announce) -> None:
+        if self.multicast is not None:
+            self.multicast.send(effect.data)

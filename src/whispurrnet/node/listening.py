@@ -1,0 +1,153 @@
+"""Where a node listens: its transports, its listeners, and the local network."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from whispurrnet.base.errors import HostError
+from whispurrnet.base.log import get
+from whispurrnet.lan.multicast import Multicast, local_addresses
+from whispurrnet.node.settings import Settings
+from whispurrnet.node.status import Problem
+from whispurrnet.stack import events
+from whispurrnet.transport.dialer import Dialer
+from whispurrnet.transport.link import (
+    Listener,
+    ListenerState,
+    Transport,
+)
+from whispurrnet.transport.memory import MemoryTransport
+from whispurrnet.transport.tcp import TcpTransport
+from whispurrnet.transport.tls import Tls, load_certificate, make_certificate
+from whispurrnet.transport.websocket import WebSocketTransport
+from whispurrnet.wire.address import Address, parse
+
+if TYPE_CHECKING:
+    from whispurrnet.identity.ephemeral import Ephemeral
+    from whispurrnet.node.driver import Driver
+
+log = get(__name__)
+
+
+class Listening:
+    """The listeners of one node.
+
+    Args:
+        settings: Where to listen, and whether to be seen on the local network.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._tls = Tls(ca_file=settings.tls.ca_file or None)
+        self.transports: tuple[Transport, ...] = (
+            TcpTransport(self._tls),
+            WebSocketTransport(self._tls),
+            MemoryTransport(),
+        )
+        self.dialer = Dialer(self.transports)
+        self.state = ListenerState.NOT_LISTENING
+        self._listeners: list[Listener] = []
+        self._multicast: Multicast | None = None
+        self.problems: list[Problem] = []
+        self.extra: tuple[str, ...] = ()
+        """Addresses that somebody else listens on for us, such as the gateway's `/ws`."""
+
+    def certify(self, identity: Ephemeral) -> None:
+        """Show a certificate from now on, if a listener needs one.
+
+        Raises:
+            HostError: The files of the settings hold none.
+        """
+        if not any(parse(text).is_tls for text in self._settings.listen):
+            return
+        files = self._settings.tls
+        if files.chain_file or files.key_file:
+            certificate = load_certificate(files.chain_file, files.key_file)
+        else:
+            certificate = make_certificate(identity.signing, wall_ms=identity.proof.timestamp_ms)
+        self._tls.replace(certificate)
+
+    async def start(self, driver: Driver) -> None:
+        """Listen on every address of the settings.
+
+        Raises:
+            HostError: A port is taken, or there is no certificate.
+        """
+        self.state = ListenerState.STARTING
+        self.certify(driver.stack.shared.identity)
+        by_name = {name: t for t in self.transports for name in t.names}
+        wanted = [parse(text) for text in self._settings.listen]
+        for address in wanted:
+            try:
+                listener = await by_name[address.transport].listen(address, driver.accept)
+            except HostError:
+                if address.kind == "ip6" and self._listeners and not has_ipv6():
+                    log.info("no IPv6 here; listening on IPv4 only")
+                    continue
+                await self.stop()
+                raise
+            self._listeners.append(listener)
+        if self._settings.lan.enabled and not self._settings.enable_stealth:
+            await self._start_multicast(driver)
+        self.state = ListenerState.LISTENING
+
+    async def _start_multicast(self, driver: Driver) -> None:
+        lan = self._settings.lan
+        multicast = Multicast(lan.multicast_port, lan.multicast_group, lan.multicast_group6)
+        try:
+            await multicast.start(lambda data: driver.submit(events.Datagram(data)))
+        except HostError as error:
+            log.warning("not seen on the local network: %s", error)
+            self.problems.append(
+                Problem(
+                    "not seen on the local network",
+                    str(error),
+                    "join by ticket, or choose another lan.multicast_port",
+                )
+            )
+            return
+        self._multicast = driver.multicast = multicast
+
+    async def stop(self) -> None:
+        """Stop listening; links that are open stay."""
+        self.state = ListenerState.SHUTTING_DOWN
+        for listener in self._listeners:
+            await listener.close()
+        self._listeners.clear()
+        if self._multicast is not None:
+            self._multicast.close()
+        self.state = ListenerState.NOT_LISTENING
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens, with real ports."""
+        return (*(str(listener.address) for listener in self._listeners), *self.extra)
+
+    @property
+    def advertised(self) -> tuple[str, ...]:
+        """Where others may reach it: `0.0.0.0` becomes each address of this machine."""
+        found: dict[str, None] = {}
+        for text in self.addresses:
+            for address in _reachable(parse(text)):
+                found[str(address)] = None
+        return tuple(found)[:8]
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has IPv6 at all."""
+    if not socket.has_ipv6:
+        return False
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return False
+    return True
+
+
+def _reachable(address: Address) -> list[Address]:
+    if not address.is_unspecified:
+        return [address]
+    family = 4 if address.kind == "ip4" else 6
+    return [address.with_host(str(host)) for host in local_addresses() if host.version == family]

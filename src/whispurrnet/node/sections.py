@@ -1,0 +1,168 @@
+"""The sections of the settings: one closed, frozen structure each, with defaults and bounds.
+
+A key ending in `_s` is in seconds, in `_ms` in milliseconds, in `_bytes` or `_max` what it says.
+`node.settings` puts them together and fills them from files, environment and flags.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+SecurityLevel = Literal[1, 3, 5]
+
+
+class SecretText:
+    """A text that no `repr`, `str`, log or JSON shows; empty means none is set."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str = "") -> None:
+        """Wrap a text."""
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself, for the one place that needs it."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        """Whether a secret is set."""
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare in constant time."""
+        if not isinstance(other, SecretText):
+            return NotImplemented
+        return hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    __hash__ = None  # type: ignore[assignment]  # a secret is not a key of a table
+
+    def __repr__(self) -> str:
+        """Say only whether a secret is set."""
+        return "<secret>" if self._text else "<no secret>"
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every part of the settings is: frozen, by name, closed."""
+
+
+class IdentitySettings(Section, frozen=True):
+    """Who the node is, and for how long."""
+
+    lifetime_s: Seconds = 3600.0
+    """An ephemeral identity is replaced after this."""
+    overlap_s: Annotated[float, Meta(ge=0)] = 600.0
+    """The old identity still answers for this long."""
+    long_term: bool = False
+    """Keep a long-term identity (and pins) in `state_dir`; otherwise nothing is written to disk."""
+    post_quantum: bool = False
+    """Prove the long-term identity by ML-DSA-65 too; decided when it is made."""
+    state_dir: str = ""
+    """Where a long-term identity lives; empty: the user's data folder."""
+
+
+class SessionSettings(Section, frozen=True):
+    """The encrypted channel to one peer."""
+
+    level: SecurityLevel = 3
+    """1, 3 or 5: ML-KEM-512, -768, -1024. 1 needs the extra `whispurrnet[l1]`."""
+    min_level: SecurityLevel = 3
+    """Peers below are refused."""
+    outer_binding: Literal["warn", "refuse"] = "warn"
+    """What to do when the TLS around a link ends in between, as behind a proxy."""
+    handshake_timeout_s: Seconds = 10.0
+    half_open_max: Count = 1024
+    handshakes_per_s_max: Count = 50
+    """Above this, a stranger must first return a cookie."""
+    timeout_ms: Count = 30_000
+    """How long connecting to a peer may take in all, every address and retry included."""
+    max_retries: Annotated[int, Meta(ge=0)] = 3
+    """Dials of one address before a connection asked for is given up."""
+    heartbeat_s: Seconds = 30.0
+    dead_after: Count = 3
+    """Heartbeats without an answer after which a peer counts as gone."""
+    rekey_after_s: Seconds = 3600.0
+    rekey_records: Count = 2**20
+    rekey_bytes: Count = 2**30
+    stale_after_s: Seconds = 7200.0
+    """A channel that could not rekey is closed after this."""
+    streams_max: Count = 256
+    stream_window: Count = 4 * 2**20
+    session_window: Count = 16 * 2**20
+
+    @property
+    def timeout_s(self) -> float:
+        """`timeout_ms`, in seconds."""
+        return self.timeout_ms / 1000
+
+
+class PoolSettings(Section, frozen=True):
+    """Dialling, and dialling again."""
+
+    dial_concurrency: Count = 8
+    backoff_min_s: Seconds = 0.5
+    backoff_max_s: Seconds = 60.0
+    breaker_failures: Count = 5
+    """Failures in a row after which an address rests."""
+    breaker_s: Seconds = 30.0
+
+
+class DirectSettings(Section, frozen=True):
+    """Whispers and requests."""
+
+    window: Count = 8192
+    """Messages under way to one peer."""
+    window_bytes: Count = 4 * 2**20
+    queue_max: Count = 100_000
+    """Messages that may wait for one peer."""
+    queue_bytes_max: Count = 64 * 2**20
+    retry_s: Seconds = 15.0
+    requests_max: Count = 1024
+    body_max: Count = 2**20
+    """Bytes in one message."""
+    read_receipts: bool = True
+    """Tell a sender when its message was read."""
+
+
+class LanSettings(Section, frozen=True):
+    """Finding peers on the local network."""
+
+    enabled: bool = True
+    multicast_group: str = "239.192.74.1"
+    multicast_group6: str = "ff12::7e5a"
+    multicast_port: Port = 9746
+    interval_s: Seconds = 5.0
+
+
+class GatewaySettings(Section, frozen=True):
+    """REST, events and the P2P WebSocket, on `host` and `port`."""
+
+    enabled: bool = True
+    token: SecretText = SecretText()
+    """Lets clients beyond loopback use the REST API: `Authorization: Bearer ...`."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web origins besides the node's own, such as `https://panel.example.org`."""
+    body_bytes_max: Count = 2 * 2**20
+
+
+class TlsSettings(Section, frozen=True):
+    """The outer TLS of `/tls` and `/wss` addresses; the channel inside does not rely on it."""
+
+    chain_file: str = ""
+    """A public certificate with those above it, PEM; empty: one bound to the identity is made."""
+    key_file: str = ""
+    """Its private key, PEM."""
+    ca_file: str = ""
+    """Authorities to trust beside the system's when a DNS name is dialled, PEM."""
+
+
+class LogSettings(Section, frozen=True):
+    """What is written to the log; never keys, bodies, topics, ids or addresses."""
+
+    level: Literal["debug", "info", "warning", "error"] = "warning"

@@ -1,0 +1,171 @@
+"""What a node says of itself: snapshots, ready for JSON. The schema is that of the REST API.
+
+The seeds' names are kept where they have one (B21, D23); none of it holds a key or a body.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from whispurrnet.base.log import get
+
+if TYPE_CHECKING:
+    from whispurrnet.node.node import Node
+    from whispurrnet.node.peer import Peer
+
+log = get(__name__)
+
+
+class PeerStatus(msgspec.Struct, frozen=True):
+    """One row of the table of peers."""
+
+    id: str
+    name: str
+    connected: bool
+    path: str
+    suite: str
+    level: int
+    rtt_ms: float | None
+    seen_s: float
+    """How long ago it was last connected, in seconds; 0 while it is."""
+    trust: str
+    queued: int
+    bytes_sent: int
+    bytes_received: int
+    reason: str = ""
+    """Why it is not connected."""
+    cure: str = ""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Something that is not as it should be, and what to do."""
+
+    what: str
+    why: str
+    cure: str
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The whole node at one moment."""
+
+    verdict: str
+    """One line: how it is."""
+    state: str
+    """NotListening, Starting, Listening or ShuttingDown."""
+    id: str
+    name: str
+    version: str
+    profile: str
+    level: int
+    expires_s: float
+    """After how many seconds the ephemeral identity is replaced."""
+    uptime_s: float
+    listening: list[str]
+    intents: list[str]
+    peers: list[PeerStatus]
+    problems: list[Problem]
+
+
+def peer_status(node: Node, peer: Peer) -> PeerStatus:
+    """One row of the table of peers."""
+    connected = peer.connected
+    return PeerStatus(
+        id=peer.id,
+        name=peer.name,
+        connected=connected,
+        path=peer.path,
+        suite=peer.suite,
+        level=peer.level,
+        rtt_ms=peer.rtt_ms,
+        seen_s=0.0 if connected else round(node.away_s(peer), 1),
+        trust=peer.trust,
+        queued=peer.queued,
+        bytes_sent=peer.bytes_sent,
+        bytes_received=peer.bytes_received,
+        reason="" if connected else node.why_away(peer),
+        cure="" if connected else "it is called again by itself; or: whispurr join TICKET",
+    )
+
+
+def status(node: Node) -> Status:
+    """The whole node."""
+    peers = [peer_status(node, peer) for peer in node.known_peers]
+    problems = list(node.problems)
+    if not any(peer.connected for peer in peers):
+        problems.append(
+            Problem(
+                "no peers",
+                "nobody was found on the local network, and nobody was joined",
+                "start `whispurr up` on another machine here, or: whispurr join TICKET",
+            )
+        )
+    connected = sum(peer.connected for peer in peers)
+    verdict = f"{'up' if node.state.value == 'Listening' else node.state.value}, {connected} peer"
+    verdict += "" if connected == 1 else "s"
+    if problems:
+        verdict += f", {len(problems)} problem{'s' if len(problems) > 1 else ''}: "
+        verdict += problems[0].what
+    return Status(
+        verdict=verdict,
+        state=node.state.value,
+        id=node.id,
+        name=node.name,
+        version=node.version,
+        profile=node.settings.profile,
+        level=node.settings.session.level,
+        expires_s=round(node.identity.expires_s, 1),
+        uptime_s=round(node.uptime_s, 1),
+        listening=list(node.listeners),
+        intents=list(node.intents),
+        peers=peers,
+        problems=problems,
+    )
+
+
+def stats(node: Node) -> dict[str, Any]:
+    """Counters by the seeds' names (B21, D23) and ours; nobody's name is among them."""
+    shared = node.stack.shared
+    lives = [record.live for record in node.stack.roster if record.live is not None]
+    rtts = [peer.rtt_s for peer in node.peers if peer.rtt_s is not None]
+    counts = shared.meter.snapshot()
+    return {
+        "connectedPeers": len(lives),
+        "quantumSecureConnections": sum(live.level > 0 for live in lives),
+        "messagesSent": node.counters["sent"],
+        "messagesReceived": node.counters["received"],
+        "averageLatency": round(sum(rtts) / len(rtts) * 1000, 3) if rtts else None,
+        "uptime": int(node.uptime_s * 1000),
+        "activeExtensions": node.extensions,
+        "bytesSent": sum(live.channel.bytes_sent for live in lives),
+        "bytesReceived": sum(live.channel.bytes_received for live in lives),
+        "identityRotations": counts["rotations"],
+        "counters": counts,
+    }
+
+
+def debug(node: Node) -> dict[str, Any]:
+    """What helps to find a fault: sizes and counters, no keys, no payload, no names."""
+    stack = node.stack
+    return {
+        "version": node.version,
+        "state": node.state.value,
+        "loop": type(node.loop).__module__,
+        "records": len(stack.roster),
+        "links": len(stack.links.states),
+        "sessions": [
+            {
+                "path": live.path,
+                "suite": live.suite,
+                "epoch": live.channel.epoch,
+                "records_sent": live.channel.records_sent,
+                "paused": live.paused,
+                "fragments_waiting": sum(map(len, live.fragments.values())),
+            }
+            for record in stack.roster
+            if (live := record.live) is not None
+        ],
+        "identities": len(stack.shared.identities),
+        "stats": stats(node),
+    }

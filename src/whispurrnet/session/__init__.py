@@ -1,0 +1,1 @@
+"""Floor 4: from bytes to an authenticated channel."""

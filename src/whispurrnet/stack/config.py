@@ -1,0 +1,50 @@
+"""One frozen tree: the configuration of every core of a node."""
+
+from __future__ import annotations
+
+import msgspec
+
+from whispurrnet.crypto.keys import Secret
+from whispurrnet.direct import courier
+from whispurrnet.discovery import beacon
+from whispurrnet.session import channel, handshake, mux, pool
+
+
+class IdentityConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How long an ephemeral identity lives."""
+
+    lifetime_s: float = 3600.0
+    overlap_s: float = 600.0
+    """How long the previous identity still answers."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of the whole stack."""
+
+    profile: str = "mesh"
+    network_secret: Secret | None = None
+    identity: IdentityConfig = IdentityConfig()
+    handshake: handshake.Config = handshake.Config()
+    channel: channel.Config = channel.Config()
+    mux: mux.Config = mux.Config()
+    pool: pool.Config = pool.Config()
+    courier: courier.Config = courier.Config()
+    beacon: beacon.Config = beacon.Config()
+    beacon_on: bool = True
+    resonance_timeout_s: float = 30.0
+    """How long a resonance waits for peers that begin to listen."""
+
+    links_max: int = 400
+    """Links of any state; one more inbound takes the place of a silent one, or is refused."""
+
+    records_max: int = 2_000
+    """Peers remembered, connected or not; the one longest away and without mail goes first."""
+
+    flush_bytes: int = 256 * 1024
+    """How much one session sends before the others have their turn."""
+
+    glare_s: float = 10.0
+    """Two connections made from both ends within this time count as simultaneous."""
+
+    patience_s: float = 3.0
+    """How long the second of two nodes that found each other waits for the first to call."""

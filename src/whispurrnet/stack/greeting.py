@@ -1,0 +1,80 @@
+"""What two nodes say of themselves once the channel is up: hello, and a new identity.
+
+The first frame of a session, each way, is a `Hello`. It may prove a long-term identity, bound to
+this very channel by the handshake hash; nothing else is read before it. A `Rotate` moves the
+session to a new ephemeral identity, which the old one signs.
+
+Source: DECISIONS section 2; the persona proof is decision 0001 of `docs/decisions`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+
+from whispurrnet.base.errors import ProtocolError
+from whispurrnet.identity.persona import PersonaProof
+from whispurrnet.wire.codec import Codec
+
+VERSION = 1
+ADDRESSES_MAX = 8
+ADDRESS_BYTES_MAX = 200
+
+INITIATOR, RESPONDER = 0, 1
+
+# Why a session ends, in a GOODBYE
+CLOSED, SHUTTING_DOWN, DUPLICATE, FULL, REVOKED = range(5)
+REASONS = {
+    CLOSED: "the peer said goodbye",
+    SHUTTING_DOWN: "the peer is shutting down",
+    DUPLICATE: "another connection to this peer took over",
+    FULL: "the peer has as many connections as it takes",
+    REVOKED: "the peer does not talk to us",
+}
+
+Text = Annotated[str, msgspec.Meta(max_length=ADDRESS_BYTES_MAX)]
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """The first message of a session, each way."""
+
+    version: Annotated[int, msgspec.Meta(ge=1, le=255)]
+    profile: Annotated[str, msgspec.Meta(max_length=16)]
+    capabilities: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]
+    heartbeat_ms: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]
+    addresses: Annotated[tuple[Text, ...], msgspec.Meta(max_length=ADDRESSES_MAX)]
+    """Where to call back; told to peers only, inside the channel."""
+    persona: PersonaProof | None
+
+
+class Rotate(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """From now on this session belongs to a new ephemeral identity."""
+
+    proof: Annotated[bytes, msgspec.Meta(min_length=240, max_length=240)]
+    signature: Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
+    """The old identity names the new one."""
+    consent: Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
+    """The new identity names the old one, or anybody could become anybody whose proof it saw."""
+
+
+Greeting: TypeAlias = Hello | Rotate
+
+_CODEC: Codec[Greeting] = Codec(Greeting)
+
+
+def encode(message: Greeting) -> bytes:
+    """The body of a PEER frame."""
+    return _CODEC.encode_all([message])
+
+
+def decode(body: bytes) -> list[Greeting]:
+    """Read the body of a PEER frame; messages of a later version are skipped.
+
+    Raises:
+        ProtocolError: It is malformed.
+    """
+    messages = _CODEC.decode_all(body)
+    if len(messages) > ADDRESSES_MAX:
+        raise ProtocolError(f"{len(messages)} greetings in one frame")
+    return messages

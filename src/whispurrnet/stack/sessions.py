@@ -1,0 +1,219 @@
+"""The sessions of a node: what is said in them by the stack itself, and how they end."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from whispurrnet.base.errors import AuthError, LimitError, NetworkError, ProtocolError
+from whispurrnet.base.machine import Tick
+from whispurrnet.direct import courier
+from whispurrnet.gossip.resonance import Interests
+from whispurrnet.identity.ephemeral import Ephemeral, Proof, verify_predecessor, verify_successor
+from whispurrnet.session import channel, handshake
+from whispurrnet.stack import events, greeting
+from whispurrnet.stack.calls import Call
+from whispurrnet.stack.live import Live
+from whispurrnet.stack.opening import Opening
+from whispurrnet.stack.roster import Record
+from whispurrnet.stack.shared import Shared
+from whispurrnet.trust.evidence import Kind
+from whispurrnet.wire import frame
+
+LINK = "link"
+CHANNEL_BINDING = "channel-binding"
+
+State: TypeAlias = Opening | Live
+
+
+class Sessions:
+    """Every link by its state, and what is done to those that are live.
+
+    Args:
+        shared: What the parts of the stack share.
+    """
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self.states: dict[int, State] = {}
+        self.dirty: dict[int, Live] = {}
+        """Sessions with something to send."""
+
+    # What the stack itself says
+
+    def hello(self, live: Live) -> bytes:
+        """The frame that opens a session."""
+        shared = self._shared
+        role = greeting.INITIATOR if live.initiator else greeting.RESPONDER
+        binding = live.keys.export(CHANNEL_BINDING)
+        message = greeting.Hello(
+            greeting.VERSION,
+            shared.config.profile,
+            0,
+            int(shared.config.channel.heartbeat_s * 1000),
+            shared.addresses[: greeting.ADDRESSES_MAX],
+            shared.persona.prove(binding, role) if shared.persona else None,
+        )
+        return frame.encode(frame.PEER, greeting.encode(message))
+
+    def _rotation(self, old: Ephemeral) -> bytes:
+        """The frame that moves a session from one of our old identities to the current one."""
+        new = self._shared.identity
+        message = greeting.Rotate(
+            new.proof.encode(), old.sign_successor(new.proof), new.sign_predecessor(old.proof)
+        )
+        return frame.encode(frame.PEER, greeting.encode(message))
+
+    def announce_identity(self, live: Live) -> None:
+        """Tell a peer that we go by another identity from now on, if it knows us by an old one."""
+        shared, record = self._shared, self._shared.roster.get(live.peer)
+        holder = next((known for known in shared.identities if known.id == live.ours), None)
+        if record is None or holder is None or holder is shared.identity:
+            return
+        live.notes.append(self._rotation(holder))
+        live.ours = shared.identity.id
+        valid = {identity.id for identity in shared.identities}
+        record.shown = (*(id for id in record.shown if id in valid), live.ours)
+        self.dirty[live.link] = live
+
+    def identity_for(self, target: bytes, call: Call) -> Ephemeral:
+        """Who we are to a target: whom it knows already, so that it finds its record of us.
+
+        What we have become since is said inside the session.
+        """
+        shared = self._shared
+        for record in shared.roster:
+            if record.target == target or record.static_key == call.static_key:
+                known = (i for ours in record.shown for i in shared.identities if i.id == ours)
+                return next(known, shared.identity)
+        return shared.identity
+
+    def announce_interests(self, live: Live) -> None:
+        """Tell a peer which intents we listen to, keyed so that only it can test them."""
+        body = Interests.announce(live.keys, tuple(self._shared.intents))
+        for note in [note for note in live.notes if note[0] == frame.RESONANCE]:
+            live.notes.remove(note)  # the newest says it all
+        live.notes.append(frame.encode(frame.RESONANCE, body))
+        self.dirty[live.link] = live
+
+    def rename(self, record: Record, message: greeting.Greeting, now: float) -> None:
+        """The peer takes a new ephemeral identity inside its session.
+
+        Raises:
+            ProtocolError: The message is out of place, or does not authenticate.
+            LimitError: The peer does this too often.
+        """
+        shared = self._shared
+        if not isinstance(message, greeting.Rotate):
+            raise ProtocolError("a second hello")
+        if not record.rotations.take(1, now):
+            raise LimitError("a peer changes its identity too often")
+        try:
+            old, new = record.proof, Proof.decode(message.proof)
+            new.verify(shared.wall())
+            verify_successor(old, new, message.signature)
+            verify_predecessor(old, new, message.consent)
+        except AuthError as error:
+            shared.evidence.note(record.deeds, Kind.FORGED, now)
+            raise ProtocolError("a peer's new identity is forged") from error
+        targets = shared.calls.targets(record.target, record.static_key)
+        shared.roster.rename(record, new)
+        for target in targets:
+            shared.calls.renamed(target, new.static_key)
+        shared.out.append(events.PeerRenamed(record.handle, old.id, new.id))
+
+    # Ending
+
+    def heartbeat(self, live: Live, now: float) -> None:
+        """A live link's deadline has come: ping, offer new keys, or notice that it is dead."""
+        for effect in live.channel.handle(Tick(), now):
+            if isinstance(effect, channel.Dead):
+                self.close(live, "no sign of life for three heartbeats", now)
+                return
+        if live.channel.control_pending:
+            self.dirty[live.link] = live
+        live.joiner.expire(now)
+        record = self._shared.roster.get(live.peer)
+        if record is not None:
+            self._shared.evidence.note(record.deeds, Kind.DELIVERED, now)
+        due = live.channel.deadline
+        if due is not None:
+            self._shared.timers.set((LINK, live.link), due)
+
+    def left(self, live: Live, reason: int, now: float) -> None:
+        """The peer said goodbye."""
+        shared = self._shared
+        why = greeting.REASONS.get(reason, greeting.REASONS[greeting.CLOSED])
+        record = shared.roster.get(live.peer)
+        self.close(live, why, now, abort=False)
+        if reason in (greeting.CLOSED, greeting.REVOKED) and record is not None:
+            self.call_no_more(record, NetworkError(why), now)
+
+    def reached_already(self, opening: Opening, record: Record, now: float) -> None:
+        """Our call led to a peer that had called us: it is not to be called again and again."""
+        calls, target = self._shared.calls, opening.dial
+        if target is None:
+            return
+        if record.target is None:
+            record.target = target
+            self._shared.out += calls.connected(target, opening.link.address, now)
+        self._shared.out += calls.answered(target, record.handle, now)
+
+    def call_no_more(self, record: Record, error: NetworkError, now: float) -> None:
+        """Give up every call that leads to a peer."""
+        calls = self._shared.calls
+        for target in calls.targets(record.target, record.static_key):
+            self._shared.out += calls.give_up(target, error, now)
+        record.target = None
+
+    def say_goodbye(self, live: Live, reason: int, now: float) -> None:
+        """Say goodbye on a session, whatever else waits for it."""
+        live.channel.handle(channel.Leave(reason), now)
+        self._shared.out.append(events.Write(live.link, live.channel.seal([], 0, now)))
+
+    def leave(self, live: Live, reason: int, now: float) -> None:
+        """Say goodbye and end the session."""
+        self.say_goodbye(live, reason, now)
+        self.close(live, greeting.REASONS[reason], now, abort=False)
+
+    def close(self, live: Live, reason: str, now: float, *, abort: bool = True) -> None:
+        """Close the link and end the session."""
+        self._shared.out.append(events.Close(live.link, abort=abort))
+        self.end(live, reason, now, closed=True)
+
+    def end(
+        self, live: Live, reason: str, now: float, *, replaced: bool = False, closed: bool = False
+    ) -> None:
+        """A session is over, and its streams with it; its messages wait for the next one."""
+        shared = self._shared
+        self.drop(live.link)
+        if replaced and not closed:
+            shared.out.append(events.Close(live.link))
+        record = shared.roster.get(live.peer)
+        if record is None or record.live is not live:
+            return
+        record.live, record.last_seen_s = None, now
+        for effect in shared.courier.handle(courier.Down(record.handle), now):
+            shared.out.append(effect)
+        shared.out.append(events.PeerDown(record.handle, reason))
+        for target in shared.calls.targets(record.target, record.static_key):
+            if not replaced:
+                shared.out += shared.calls.lost(target, now)
+
+    def make_room(self, now: float) -> bool:
+        """Give up the oldest link of a stranger who has not said what is worth an answer.
+
+        Or else some hundred connections on which nothing is said would keep everybody out.
+        """
+        for link, state in self.states.items():
+            if isinstance(state, Opening) and state.dial is None and not state.answered:
+                state.core.handle(handshake.Closed(), now)
+                self._shared.out.append(events.Close(link, abort=True))
+                self.drop(link)
+                return True
+        return False
+
+    def drop(self, link: int) -> None:
+        """Forget a link."""
+        self.states.pop(link, None)
+        self.dirty.pop(link, None)
+        self._shared.timers.cancel((LINK, link))

@@ -1,0 +1,391 @@
+"""The whole node as one core: every core, and the routes between them.
+
+The simulator runs this very class. The shell does four things for it: it hands over events, it
+performs effects, it calls again with `Flush` when `wants_flush` holds and with `Tick` when
+`deadline` has come. It holds no protocol of its own: what looks like logic here is a missing
+core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from whispurrnet.base.bounded import TokenBucket
+from whispurrnet.base.errors import (
+    AuthError,
+    LimitError,
+    NetworkError,
+    ProtocolError,
+    WhispurrError,
+)
+from whispurrnet.base.machine import Tick
+from whispurrnet.direct import courier
+from whispurrnet.identity.persona import Persona
+from whispurrnet.session import channel, mux
+from whispurrnet.session.pool import Rng
+from whispurrnet.stack import events, greeting
+from whispurrnet.stack.calls import Call
+from whispurrnet.stack.config import Config
+from whispurrnet.stack.finding import Finding
+from whispurrnet.stack.links import Links
+from whispurrnet.stack.live import Live
+from whispurrnet.stack.resonating import Resonating
+from whispurrnet.stack.sessions import LINK
+from whispurrnet.stack.shared import BEACON_CALL, RETIRE, ROTATE, Shared
+from whispurrnet.trust.evidence import Kind
+from whispurrnet.trust.pins import Pins
+from whispurrnet.wire import frame
+
+
+class Stack:
+    """One node, without sockets, clock or chance of its own.
+
+    Args:
+        config: Settings of every core.
+        entropy: Gives that many random bytes.
+        wall: Unix time in milliseconds.
+        rng: Chance that needs no secrecy.
+        now: Monotonic time in seconds.
+        persona: The long-term identity, if there is one.
+        pins: Whom we know already.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        entropy: Callable[[int], bytes],
+        wall: Callable[[], int],
+        rng: Rng,
+        now: float,
+        persona: Persona | None = None,
+        pins: Pins | None = None,
+    ) -> None:
+        self.shared = Shared(
+            config, entropy=entropy, wall=wall, rng=rng, persona=persona, pins=pins, now=now
+        )
+        self.links = Links(self.shared, self._read)
+        self._finding = Finding(self.shared)
+        self._resonating = Resonating(self.shared, self.links, self._on_direct)
+        self.roster = self.shared.roster
+        self.courier = self.shared.courier
+        self._routes: dict[type, Callable[[Any, float], None]] = {
+            events.LinkData: self._on_data,
+            events.Flush: self._on_flush,
+            events.Tick: self._on_tick,
+            events.LinkUp: self.links.up,
+            events.LinkDown: self.links.down,
+            events.LinkPaused: self._on_paused,
+            events.LinkResumed: self._on_resumed,
+            events.DialFailed: self._finding.dial_failed,
+            events.Datagram: self._finding.datagram,
+            events.Suspended: self._on_suspended,
+            events.Connect: self._finding.connect,
+            events.StopWaiting: self._on_stop_waiting,
+            events.Disconnect: self._on_disconnect,
+            events.Listening: self._finding.listening,
+            events.WriteStream: self._on_write_stream,
+            events.Consumed: self._on_consumed,
+            events.OpenStream: self._on_open_stream,
+            events.FinishStream: self._on_finish_stream,
+            events.ResetStream: self._on_reset_stream,
+            events.PingPeer: self._on_ping,
+            events.Listen: self._resonating.listen,
+            events.Unlisten: self._resonating.unlisten,
+            events.Resonate: self._resonating.resonate,
+            events.RotateIdentity: self._on_rotate,
+            events.Invite: self._on_invite,
+            events.Farewell: self._on_farewell,
+            **dict.fromkeys(
+                (events.Post, events.Ask, events.Answer, events.Abandon, events.MarkRead),
+                self._on_direct,
+            ),
+        }
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next `Tick` is wanted."""
+        shared = self.shared
+        due = shared.timers.deadline
+        for other in (
+            shared.courier.deadline,
+            self._finding.deadline,
+        ):
+            if other is not None and (due is None or other < due):
+                due = other
+        return due
+
+    @property
+    def wants_flush(self) -> bool:
+        """Whether something waits to be sealed and can be sent."""
+        return bool(self.links.dirty)
+
+    def handle(self, event: events.Event, now: float) -> list[events.Effect]:
+        """Take one event; return its effects (see `Machine.handle`).
+
+        Raises:
+            UsageError: The application asked for what cannot be.
+            LimitError: A queue is full; nothing has changed.
+        """
+        self._routes[type(event)](event, now)
+        effects, self.shared.out = self.shared.out, []
+        return effects
+
+    # What arrives
+
+    def _on_data(self, event: events.LinkData, now: float) -> None:
+        live = self.links.states.get(event.link)
+        if not isinstance(live, Live):
+            self.links.data(event, now)
+            return
+        try:
+            effects = live.channel.handle(channel.Arrived(event.data), now)
+            if effects:
+                self._read(live, effects, now)
+        except WhispurrError as error:
+            self._broken(live, error, now)
+        if live.channel.over or event.link not in self.links.states:
+            return
+        if live.ration is not None:
+            self._slow_down(live, live.ration, len(event.data), now)
+        if live.link not in self.links.dirty and not live.paused and self._pending(live):
+            self.links.dirty[live.link] = live
+
+    def _broken(self, live: Live, error: WhispurrError, now: float) -> None:
+        """End a session whose peer broke the protocol, and remember it.
+
+        What does not authenticate is not the peer's doing: somebody in between may have changed
+        it, and must not be able to have an honest peer refused.
+        """
+        self.shared.count("protocol_errors")
+        record = self.roster.get(live.peer)
+        if record is not None and not isinstance(error, AuthError):
+            deed = Kind.FLOODED if isinstance(error, LimitError) else Kind.MALFORMED
+            self.shared.evidence.note(record.deeds, deed, now)
+        self.links.close(live, "the peer broke the protocol", now)
+
+    def _slow_down(self, live: Live, ration: TokenBucket, size: int, now: float) -> None:
+        """Read no more from a slowed peer until its ration allows it."""
+        if not ration.take(min(size, ration.burst), now):
+            wait_s = ration.wait_s(min(size, ration.burst), now) or 0.0
+            self.shared.out.append(events.Hold(live.link, wait_s))
+
+    def _pending(self, live: Live) -> bool:
+        return not live.idle(self.courier)
+
+    def _read(self, live: Live, effects: Sequence[channel.Effect], now: float) -> None:
+        """Hand what arrived on a session to the cores it is for."""
+        for effect in effects:
+            if type(effect) is channel.FrameIn:
+                self._on_frame(live, effect.type, effect.body, now)
+            elif isinstance(effect, channel.Rtt):
+                self.shared.out.append(events.RoundTrip(live.peer, effect.seconds))
+            elif isinstance(effect, channel.Left):
+                self.links.left(live, effect.reason, now)
+                return
+            elif isinstance(effect, channel.Rekeyed):
+                self.shared.count("rekeys")
+        self.links.dirty.setdefault(live.link, live)
+
+    def _on_frame(self, live: Live, type_: int, body: bytes, now: float) -> None:
+        shared = self.shared
+        match type_:
+            case frame.DIRECT:
+                self._from_courier(self.courier.handle(courier.Arrived(live.peer, body), now), now)
+            case frame.STREAM:
+                self._from_mux(live, live.mux.handle(mux.Arrived(body), now))
+            case frame.FRAGMENT:
+                whole = live.joiner.add(body, now)
+                if whole is not None and whole[0] != frame.DIRECT:
+                    raise ProtocolError("only direct messages are ever long enough to be cut")
+                if whole is not None:
+                    self._on_frame(live, frame.DIRECT, whole[1], now)
+            case frame.PEER:
+                record = shared.roster.get(live.peer)
+                assert record is not None
+                for message in greeting.decode(body):
+                    self.links.rename(record, message, now)
+            case frame.RESONANCE:
+                self._resonating.learn(live, body, now)
+            case _:
+                shared.count("unknown_protocols")
+
+    def _from_courier(self, effects: Sequence[courier.Effect], now: float) -> None:
+        out = self.shared.out
+        for effect in effects:
+            if isinstance(effect, courier.Delivered):
+                self._resonating.deliver(effect)
+            else:
+                out.append(effect)
+
+    def _from_mux(self, live: Live, effects: Sequence[mux.Effect]) -> None:
+        out, peer = self.shared.out, live.peer
+        for effect in effects:
+            match effect:
+                case mux.Data(stream, data):
+                    out.append(events.StreamData(peer, stream, data))
+                case mux.Writable(stream):
+                    out.append(events.StreamWritable(peer, stream))
+                case mux.Opened(stream, name, priority):
+                    out.append(events.StreamOpened(peer, stream, name, priority))
+                case mux.Finished(stream):
+                    out.append(events.StreamFinished(peer, stream))
+                case mux.ResetBy(stream, _):
+                    out.append(events.StreamReset(peer, stream, "the peer gave it up"))
+                case mux.Closed(stream):
+                    out.append(events.StreamClosed(peer, stream))
+
+    # What leaves
+
+    def _on_flush(self, event: events.Flush, now: float) -> None:
+        for live in list(self.links.dirty.values()):
+            if live.paused:
+                del self.links.dirty[live.link]
+                continue
+            budget = self.shared.config.flush_bytes
+            try:
+                while budget > 0 and (record := live.next_record(self.courier, now)) is not None:
+                    budget -= len(record)
+                    self.shared.out.append(events.Write(live.link, record))
+            except WhispurrError:
+                self.links.close(live, "the session has reached its limit", now)
+                continue
+            self._from_mux(live, live.mux.drain())
+            if budget > 0:
+                del self.links.dirty[live.link]
+        self._from_courier(self.courier.drain(), now)
+
+    def _on_paused(self, event: events.LinkPaused, now: float) -> None:
+        live = self.links.states.get(event.link)
+        if isinstance(live, Live):
+            live.paused = True
+            self.links.dirty.pop(live.link, None)
+
+    def _on_resumed(self, event: events.LinkResumed, now: float) -> None:
+        live = self.links.states.get(event.link)
+        if isinstance(live, Live):
+            live.paused = False
+            self.links.dirty[live.link] = live
+
+    def _mark(self, peer: int) -> None:
+        """This peer's session has something to send."""
+        record = self.roster.get(peer)
+        if record is not None and record.live is not None and not record.live.paused:
+            self.links.dirty[record.live.link] = record.live
+
+    def _on_direct(self, event: courier.Event, now: float) -> None:
+        self._from_courier(self.courier.handle(event, now), now)
+        self._mark(event.peer)  # type: ignore[union-attr]
+
+    def post_unacknowledged(self, live: Live, kind: int, body: bytes, lane: int) -> None:
+        """The short way of a `Post` that wants no receipt, for a peer that is connected."""
+        self.courier.post_unacknowledged(live.peer, kind, body, lane)
+        if not live.paused:
+            self.links.dirty[live.link] = live
+
+    # Time
+
+    def _on_tick(self, event: Tick, now: float) -> None:
+        shared = self.shared
+        for name, key in shared.timers.expire(now):
+            if name == LINK:
+                assert isinstance(key, int)
+                self.links.overdue(key, now)
+            elif name == ROTATE:
+                self._on_rotate(events.RotateIdentity(), now)
+            elif name == RETIRE:
+                shared.previous = [i for i in shared.previous if i.id != key]
+            elif name == BEACON_CALL:
+                assert isinstance(key, Call)
+                self._finding.call_found(key, now)
+        due = shared.courier.deadline
+        if due is not None and due <= now:
+            self._from_courier(self.courier.handle(Tick(), now), now)
+            for record in self.roster:
+                if record.live is not None and self._pending(record.live):
+                    self._mark(record.handle)
+        self._finding.tick(now)
+
+    def _on_stop_waiting(self, event: events.StopWaiting, now: float) -> None:
+        self.shared.out += self.shared.calls.waits_no_more(event.ref, now)
+
+    def _on_disconnect(self, event: events.Disconnect, now: float) -> None:
+        record = self.roster.get(event.peer)
+        if record is None:
+            return
+        if record.live is not None:
+            self.links.leave(record.live, greeting.CLOSED, now)
+        self.links.call_no_more(record, NetworkError("the connection was closed here"), now)
+
+    # Identity
+
+    def _on_rotate(self, event: events.RotateIdentity, now: float) -> None:
+        shared = self.shared
+        old = shared.identity
+        shared.identity = shared.new_identity()
+        shared.previous = [old, *shared.previous][:4]
+        shared.timers.set((RETIRE, old.id), now + shared.config.identity.overlap_s)
+        shared.timers.set((ROTATE, 0), now + shared.config.identity.lifetime_s)
+        for record in self.roster:
+            if record.live is not None:
+                self.links.announce_identity(record.live)
+        self._finding.announce(now)
+        shared.count("rotations")
+        shared.out.append(events.Rotated(old.id, shared.identity.id))
+
+    def _on_invite(self, event: events.Invite, now: float) -> None:
+        psk = self.shared.invites.issue(self.shared.wall())
+        self.shared.out.append(events.Invited(event.ref, psk))
+
+    def _on_farewell(self, event: events.Farewell, now: float) -> None:
+        for record in self.roster:
+            if record.live is not None:
+                self.links.leave(record.live, greeting.SHUTTING_DOWN, now)
+
+    # Streams
+
+    def _live(self, peer: int) -> Live:
+        record = self.roster.get(peer)
+        if record is None or record.live is None:
+            raise NetworkError("the peer is not connected; its streams ended with its session")
+        return record.live
+
+    def _on_open_stream(self, event: events.OpenStream, now: float) -> None:
+        live = self._live(event.peer)
+        stream = live.mux.next_id()
+        self._to_mux(live, mux.Open(stream, event.name, event.priority), now)
+        self.shared.out.append(events.StreamReady(event.peer, event.ref, stream))
+
+    def _on_write_stream(self, event: events.WriteStream, now: float) -> None:
+        self._to_mux(self._live(event.peer), mux.Write(event.stream, event.data), now)
+
+    def _on_consumed(self, event: events.Consumed, now: float) -> None:
+        record = self.roster.get(event.peer)
+        if record is not None and record.live is not None:
+            self._to_mux(record.live, mux.Consumed(event.stream, event.size), now)
+
+    def _on_finish_stream(self, event: events.FinishStream, now: float) -> None:
+        self._to_mux(self._live(event.peer), mux.Finish(event.stream), now)
+
+    def _on_reset_stream(self, event: events.ResetStream, now: float) -> None:
+        record = self.roster.get(event.peer)
+        if record is not None and record.live is not None:
+            self._to_mux(record.live, mux.Reset(event.stream, 0), now)
+
+    def _to_mux(self, live: Live, event: mux.Event, now: float) -> None:
+        self._from_mux(live, live.mux.handle(event, now))
+        if not live.paused:
+            self.links.dirty[live.link] = live
+
+    # Small things
+
+    def _on_suspended(self, event: events.Suspended, now: float) -> None:
+        record = self.roster.get(event.peer)
+        if record is not None and record.live is not None:
+            record.live.channel.handle(channel.Suspended(event.on), now)
+
+    def _on_ping(self, event: events.PingPeer, now: float) -> None:
+        live = self._live(event.peer)
+        live.channel.handle(channel.Ping(), now)
+        self.links.dirty[live.link] = live

@@ -1,0 +1,1 @@
+"""Floor 4: whom to believe, and how far."""

@@ -1,0 +1,1 @@
+"""Floor 2: what travels; knows bytes and ids."""

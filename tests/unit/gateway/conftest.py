@@ -1,0 +1,244 @@
+"""A node made of tables: what the gateway asks of one, and nothing behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from whispurrnet.base.errors import NetworkError, UsageError
+from whispurrnet.crypto.keys import Secret
+from whispurrnet.gateway.app import create_app
+from whispurrnet.gateway.live import Live
+from whispurrnet.gossip.resonance import normalise
+from whispurrnet.node import status as snapshots
+from whispurrnet.node.feed import Feed
+from whispurrnet.node.identity import Identity
+from whispurrnet.node.peer import Message, Receipt
+from whispurrnet.node.settings import Settings
+from whispurrnet.wire.ticket import Ticket
+
+LOCAL = ("127.0.0.1", 50_000)
+AWAY = ("192.0.2.9", 50_000)
+
+
+class FakePeer:
+    id = "ab" * 32
+    name = "calm-finch-12"
+    persona: str | None = None
+    connected = True
+    path = "direct tcp"
+    suite = "Noise_XKhfs+psk3_25519+MLKEM768_ChaChaPoly_SHA256"
+    level = 3
+    rtt_ms: float | None = 1.5
+    trust = "seen"
+    queued = 0
+    bytes_sent = 10
+    bytes_received = 20
+
+    def __init__(self) -> None:
+        self.marked: list[Message] = []
+        self.answers = True
+
+    def mark_read(self, message: Message) -> None:
+        self.marked.append(message)
+
+    def safety_number(self) -> str:
+        if self.persona is None:
+            raise UsageError("calm-finch-12 has no long-term identity; set it")
+        return "12345 " * 12
+
+    async def ping(self, *, timeout_s: float) -> float:
+        if not self.answers:
+            raise NetworkError(f"{self.name} did not answer within {timeout_s:g} s")
+        return 0.002
+
+
+class FakeTopic:
+    def __init__(self, intent: str, feed: Feed[Any]) -> None:
+        self.intent = intent
+        self._feed = feed
+
+    def close(self) -> None:
+        self._feed.close()
+
+    async def __aenter__(self) -> FakeTopic:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def __aiter__(self) -> FakeTopic:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._feed.__anext__()
+
+
+class FakeNode:
+    id = "cd" * 32
+    name = "quiet-heron-41"
+    listeners = ("/ip4/127.0.0.1/tcp/9000",)
+
+    def __init__(self) -> None:
+        self.known_peers = (FakePeer(),)
+        self.peers = self.known_peers
+        self.whispers: list[tuple[Any, bytes, dict[str, Any]]] = []
+        self.resonances: list[tuple[str, bytes, float]] = []
+        self.connected: list[tuple[str, float | None]] = []
+        self.receipt_state = "received"
+        self.rotations = 0
+        self.inbox: list[Feed[Any]] = []
+        self.watchers: list[Feed[Any]] = []
+        self.topics: dict[str, list[Feed[Any]]] = {}
+        self.addresses: list[str] = []
+        self.links: list[Any] = []
+        self.fault: Exception | None = None
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(
+            id=self.id, name=self.name, created_ms=1, expires_s=3600.0, static_key="ef" * 32
+        )
+
+    @property
+    def ticket(self) -> Ticket:
+        return Ticket(static_key=b"k" * 32, addresses=self.listeners)
+
+    def invite(self) -> Ticket:
+        return Ticket(static_key=b"k" * 32, addresses=self.listeners, psk=Secret(b"p" * 32))
+
+    def rotate(self) -> None:
+        self.rotations += 1
+
+    def status(self) -> snapshots.Status:
+        if self.fault is not None:
+            raise self.fault
+        return snapshots.Status(
+            verdict="up, 1 peer",
+            state="Listening",
+            id=self.id,
+            name=self.name,
+            version="0.1.0",
+            profile="mesh",
+            level=3,
+            expires_s=3600.0,
+            uptime_s=1.0,
+            listening=list(self.listeners),
+            intents=list(self.topics),
+            peers=[self.row(peer) for peer in self.known_peers],
+            problems=[],
+        )
+
+    @staticmethod
+    def row(peer: FakePeer) -> snapshots.PeerStatus:
+        names = snapshots.PeerStatus.__struct_fields__
+        known = {name: getattr(peer, name) for name in names if hasattr(peer, name)}
+        return snapshots.PeerStatus(**known, seen_s=0.0)
+
+    def why_away(self, _: FakePeer) -> str:
+        return ""
+
+    def away_s(self, _: FakePeer) -> float:
+        return 0.0
+
+    def debug(self) -> dict[str, Any]:
+        return {"version": "0.1.0", "sessions": []}
+
+    def stats(self) -> dict[str, Any]:
+        return {"connectedPeers": 1}
+
+    def peer(self, ref: str) -> FakePeer:
+        for peer in self.known_peers:
+            if ref in {peer.name, peer.id}:
+                return peer
+        raise UsageError(f"no peer is called {ref[:70]!r}; known are: calm-finch-12")
+
+    def whisper(self, peer: FakePeer, body: bytes, **options: Any) -> Receipt:
+        self.whispers.append((peer, body, options))
+        receipt = Receipt(len(self.whispers))
+        receipt.advance(self.receipt_state)
+        return receipt
+
+    async def resonate(self, intent: str, payload: bytes, *, strength: float) -> int:
+        self.resonances.append((normalise(intent), payload, strength))
+        return len(self.topics.get(normalise(intent), []))
+
+    async def connect(self, target: str, *, timeout_s: float | None = None) -> FakePeer:
+        self.connected.append((target, timeout_s))
+        if self.fault is not None:
+            raise self.fault
+        return self.known_peers[0]
+
+    def verify(self, peer: FakePeer) -> None:
+        if peer.persona is None:
+            raise UsageError("calm-finch-12 has no long-term identity; set it")
+        peer.trust = "verified"
+
+    async def revoke(self, peer: FakePeer) -> None:
+        peer.trust = "revoked"
+
+    def messages(self, **_: Any) -> Feed[Any]:
+        return self._feed(self.inbox)
+
+    def events(self) -> Feed[Any]:
+        return self._feed(self.watchers)
+
+    def join(self, intent: str) -> FakeTopic:
+        known = normalise(intent)
+        return FakeTopic(known, self._feed(self.topics.setdefault(known, [])))
+
+    def _feed(self, feeds: list[Feed[Any]]) -> Feed[Any]:
+        feed: Feed[Any] = Feed(100, lossy=True, on_close=feeds.remove)
+        feeds.append(feed)
+        return feed
+
+    def also_at(self, address: str) -> None:
+        self.addresses.append(address)
+
+    def accept_link(self, link: Any) -> Any:
+        self.links.append(link)
+        return link.handler
+
+    def arrive(self, body: bytes, topic: str | None = None) -> None:
+        message = Message(body, self.known_peers[0], topic=topic, received_ms=7, seq=1)  # type: ignore[arg-type]
+        for feed in self.topics.get(topic, []) if topic else self.inbox:
+            feed.put((message,))
+
+
+@pytest.fixture
+def node() -> FakeNode:
+    return FakeNode()
+
+
+Caller = Callable[..., contextlib.AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def calling(node: FakeNode) -> Caller:
+    """A client of the gateway's application; whatever fails inside fails the test."""
+
+    @contextlib.asynccontextmanager
+    async def call(
+        settings: Settings | None = None,
+        *,
+        client: tuple[str, int] | None = LOCAL,
+        base_url: str = "http://localhost:8765",
+        raising: bool = True,
+    ) -> AsyncIterator[httpx.AsyncClient]:
+        live = Live(node)  # type: ignore[arg-type]
+        app = create_app(node, settings or Settings(), live)  # type: ignore[arg-type]
+        ready = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(live.run(ready.set))
+            await ready.wait()
+            transport = httpx.ASGITransport(app, client=client, raise_app_exceptions=raising)  # type: ignore[arg-type]
+            async with httpx.AsyncClient(transport=transport, base_url=base_url) as http:
+                yield http
+            watching.cancel()
+
+    return call

@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import Any
+
+import pytest
+
+from whispurrnet.base.errors import (
+    AuthError,
+    HostError,
+    LimitError,
+    NetworkError,
+    ProtocolError,
+    WhispurrError,
+)
+from whispurrnet.node.settings import Settings
+from whispurrnet.testing.virtual_loop import run
+
+API = "/api/whispurrnet"
+PEER = "calm-finch-12"
+
+
+def exchange(calling: Any, *requests: tuple[str, str, Any], **how: Any) -> list[Any]:
+    async def call() -> list[Any]:
+        async with calling(**how) as http:
+            return [
+                await http.request(method, API + path, json=body)
+                if body is not None
+                else await http.request(method, API + path)
+                for method, path, body in requests
+            ]
+
+    return run(call())
+
+
+def one(calling: Any, method: str, path: str, body: Any = None, **how: Any) -> Any:
+    return exchange(calling, (method, path, body), **how)[0]
+
+
+def test_the_routes_of_the_sources(calling: Any, node: Any) -> None:
+    body = {"intent": "test_message", "payload": {"test": True, "timestamp": 1640995200000}}
+    sent, status, debug = exchange(
+        calling, ("POST", "/resonance", body), ("GET", "/status", None), ("GET", "/debug", None)
+    )
+    assert sent.json() == {"sent_to": 0, "state": "nobody listens"}
+    assert node.resonances == [("test_message", b'{"test":true,"timestamp":1640995200000}', 1.0)]
+    assert status.json()["verdict"] == "up, 1 peer"
+    assert debug.json() == {"version": "0.1.0", "sessions": []}
+
+
+def test_whisper(calling: Any, node: Any) -> None:
+    ask = {"peer": PEER, "text": "héllo", "wait_s": 1, "priority": 9, "ttl_s": 5}
+    sent, again = exchange(calling, ("POST", "/whisper", ask), ("GET", "/whisper/1", None))
+    assert sent.json() == again.json() == {"id": 1, "peer": PEER, "state": "received"}
+    _, body, options = node.whispers[0]
+    assert body == "héllo".encode()
+    assert options == {"kind": "WHISPER", "priority": 9, "ttl_s": 5}
+
+
+def test_whisper_waits_no_longer_than_asked(calling: Any, node: Any) -> None:
+    node.receipt_state = "queued"
+    answer = one(calling, "POST", "/whisper", {"peer": PEER, "text": "x", "wait_s": 60})
+    assert answer.json()["state"] == "queued"
+    node.receipt_state = "expired"
+    answer = one(calling, "POST", "/whisper", {"peer": PEER, "text": "x", "wait_s": 60})
+    assert answer.json()["state"] == "expired"
+
+
+def test_whisper_bytes(calling: Any, node: Any) -> None:
+    body = base64.b64encode(b"\xff\x00").decode()
+    assert one(calling, "POST", "/whisper", {"peer": PEER, "body_base64": body}).status_code == 200
+    assert node.whispers[0][1] == b"\xff\x00"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "cause"),
+    [
+        ("/whisper", {"peer": PEER}, "Exactly one"),
+        ("/whisper", {"peer": PEER, "text": "a", "body_base64": "YQ=="}, "Exactly one"),
+        ("/whisper", {"peer": PEER, "body_base64": "%"}, "not base64"),
+        ("/whisper", {"peer": "nobody", "text": "a"}, "no peer is called 'nobody'"),
+        ("/whisper", {"peer": PEER, "text": "a", "priority": 11}, "$.priority"),
+        ("/whisper", {"peer": PEER, "text": "a", "colour": 1}, "unknown field `colour`"),
+        ("/resonance", {"intent": "x"}, "missing required field `payload`"),
+        ("/resonance", {"intent": "x", "payload": []}, "$.payload"),
+        ("/resonance", {"intent": "", "payload": {}}, "$.intent"),
+        ("/resonance", {"intent": "x", "payload": {}, "strength": 2}, "$.strength"),
+        ("/resonance", [], "Expected `object`"),
+    ],
+)
+def test_wrong_requests_say_what_is_wrong(calling: Any, path: str, body: Any, cause: str) -> None:
+    answer = one(calling, "POST", path, body)
+    assert answer.status_code == 400
+    assert cause in answer.json()["cause"]
+    assert answer.json()["cure"]
+
+
+def test_what_is_not_json(calling: Any) -> None:
+    async def call() -> None:
+        async with calling() as http:
+            json = {"content-type": "application/json"}
+            for body in (b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"intent":"\\ud800"}'):
+                answer = await http.post(f"{API}/resonance", content=body, headers=json)
+                assert answer.status_code == 400, body[:10]
+            answer = await http.post(f"{API}/resonance", content=b"{}")
+            assert answer.status_code == 415
+            answer = await http.get(f"{API}/status?colour=blue")
+            assert "Unknown parameter `colour`" in answer.json()["cause"]
+            answer = await http.get(f"{API}/messages?after=-1")
+            assert answer.status_code == 400
+
+    run(call())
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (NetworkError("nobody answered; is it running?"), 504, "unreachable"),
+        (AuthError("somebody else answered"), 502, "not_authentic"),
+        (ProtocolError("it spoke nonsense"), 502, "not_authentic"),
+        (LimitError("too many; later"), 429, "limit"),
+        (HostError("no socket"), 503, "host"),
+        (WhispurrError("hm"), 503, "host"),
+    ],
+)
+def test_errors_become_answers(
+    calling: Any, node: Any, error: Exception, status: int, kind: str
+) -> None:
+    node.fault = error
+    answer = one(calling, "POST", "/connect", {"ticket": "WN1-X"})
+    assert answer.status_code == status
+    assert answer.json()["kind"] == kind
+    assert answer.json()["cause"] == str(error).partition("; ")[0]
+    assert answer.json()["cure"]
+
+
+def test_a_bug_is_told_without_a_trace(calling: Any, node: Any) -> None:
+    node.fault = ZeroDivisionError("secret detail")
+    answer = one(calling, "GET", "/status", raising=False)
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+
+
+def test_connect_and_join(calling: Any, node: Any) -> None:
+    first, second = exchange(
+        calling,
+        ("POST", "/connect", {"ticket": "WN1-A", "timeout_s": 3}),
+        ("POST", "/join", {"ticket": "WN1-B"}),
+    )
+    assert first.json()["name"] == second.json()["name"] == PEER
+    assert node.connected == [("WN1-A", 3.0), ("WN1-B", None)]
+
+
+def test_a_resonance_takes_no_longer_than_its_timeout(calling: Any, node: Any) -> None:
+    async def never(*_: Any, **__: Any) -> int:
+        await asyncio.sleep(3600)
+        return 1
+
+    node.resonate = never
+    settings = Settings().replace(resonance_timeout=2)
+    answer = one(calling, "POST", "/resonance", {"intent": "x", "payload": {}}, settings=settings)
+    assert answer.status_code == 504
+    assert "2 s passed" in answer.json()["cause"]
+
+
+def test_tickets(calling: Any, node: Any) -> None:
+    ticket, invite = exchange(calling, ("GET", "/ticket", None), ("POST", "/invite", None))
+    text = node.ticket.text
+    assert ticket.json() == {
+        "ticket": text,
+        "uri": f"whispurr:{text}",
+        "single_use": False,
+        "command": f"whispurr join {text}",
+    }
+    assert invite.json()["single_use"]
+    assert invite.json()["ticket"] not in invite.json()["command"]
+
+
+def test_identity_and_rotation(calling: Any, node: Any) -> None:
+    before, after = exchange(calling, ("GET", "/identity", None), ("POST", "/rotate", None))
+    assert before.json()["name"] == after.json()["name"] == "quiet-heron-41"
+    assert node.rotations == 1
+
+
+def test_peers_and_ping(calling: Any, node: Any) -> None:
+    peers, peer, unknown, ping = exchange(
+        calling,
+        ("GET", "/peers", None),
+        ("GET", f"/peers/{PEER}", None),
+        ("GET", "/peers/nobody", None),
+        ("POST", "/ping", {"peer": PEER}),
+    )
+    assert peers.json()[0] == peer.json()
+    assert unknown.status_code == 400
+    assert ping.json() == {"peer": PEER, "path": "direct tcp", "rtt_ms": 2.0}
+    node.known_peers[0].answers = False
+    assert one(calling, "POST", "/ping", {"peer": PEER}).status_code == 504
+
+
+def test_trust(calling: Any, node: Any) -> None:
+    listed, refused = exchange(
+        calling, ("GET", "/trust", None), ("POST", "/trust/verify", {"peer": PEER})
+    )
+    assert listed.json()[0]["safety_number"] == ""
+    assert refused.status_code == 400
+    node.known_peers[0].persona = "ee" * 32
+    verified, revoked = exchange(
+        calling,
+        ("POST", "/trust/verify", {"peer": PEER}),
+        ("POST", "/trust/revoke", {"peer": PEER}),
+    )
+    assert (verified.json()["trust"], revoked.json()["trust"]) == ("verified", "revoked")
+    assert verified.json()["safety_number"]
+
+
+def test_config_hides_secrets(calling: Any) -> None:
+    settings = Settings().replace(network_secret="moon-milk-and-more")
+    answer = one(calling, "GET", "/config", settings=settings)
+    rows = {row["path"]: row for row in answer.json()}
+    assert rows["network_secret"]["value"] == "<set>"
+    assert rows["port"] == {
+        "path": "port",
+        "value": 8765,
+        "origin": "default",
+        "env": "WHISPURRNET_PORT",
+    }
+    assert "moon" not in answer.text
+
+
+def test_doctor_and_stats(calling: Any) -> None:
+    doctor, stats = exchange(calling, ("GET", "/doctor", None), ("GET", "/stats", None))
+    assert doctor.json()["ok"]
+    assert stats.json() == {"connectedPeers": 1}
+    stealthy = Settings().replace(enable_stealth=True)
+    answer = one(calling, "GET", "/doctor", settings=stealthy).json()
+    assert not answer["ok"]
+    assert all(check["cure"] for check in answer["checks"] if check["state"] == "problem")
+
+
+def test_messages_arrive_and_are_read(calling: Any, node: Any) -> None:
+    async def call() -> None:
+        async with calling() as http:
+            empty = await http.get(f"{API}/messages?after=0&wait_s=5")
+            assert empty.json() == {"last": 0, "messages": []}
+            waiting = asyncio.ensure_future(http.get(f"{API}/messages?after=0&wait_s=60"))
+            await asyncio.sleep(1)
+            node.arrive(b"hello")
+            first = (await waiting).json()
+            assert first["last"] == 1
+            assert first["messages"][0]["text"] == "hello"
+            node.arrive(b"\xff")
+            await asyncio.sleep(1)
+            second = (await http.get(f"{API}/messages?after=1")).json()["messages"]
+            assert [(row["number"], row["text"]) for row in second] == [(2, None)]
+            assert (await http.post(f"{API}/messages/1/read")).json() == {"number": 1}
+            assert len(node.known_peers[0].marked) == 1
+            assert (await http.post(f"{API}/messages/9/read")).status_code == 404
+
+    run(call())
+
+
+def test_listen(calling: Any, node: Any) -> None:
+    async def call() -> None:
+        async with calling() as http:
+            for intent in ("Moon", "moon"):
+                answer = await http.post(f"{API}/listen", json={"intent": intent})
+            known = answer.json()["listening"]
+            assert len(known) == 1
+            assert len(node.topics[known[0]]) == 1
+            node.arrive(b"{}", known[0])
+            rows = (await http.get(f"{API}/messages?after=0&wait_s=5")).json()["messages"]
+            assert rows[0]["topic"] == known[0]
+            answer = await http.request("DELETE", f"{API}/listen", json={"intent": "moon"})
+            assert answer.json() == {"listening": []}
+            assert node.topics[known[0]] == []
+
+    run(call())
+
+
+def test_only_so_many_intents(calling: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whispurrnet.gateway.live.INTENTS_MAX", 1)
+    first, second = exchange(
+        calling, ("POST", "/listen", {"intent": "a"}), ("POST", "/listen", {"intent": "b"})
+    )
+    assert (first.status_code, second.status_code) == (200, 429)
+
+
+def test_the_ring_is_bounded(calling: Any, node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whispurrnet.gateway.live.BYTES_MAX", 10)
+
+    async def call() -> None:
+        async with calling() as http:
+            for _ in range(3):
+                node.arrive(b"12345")
+            await asyncio.sleep(1)
+            answer = (await http.get(f"{API}/messages")).json()
+            assert answer["last"] == 3
+            assert [row["number"] for row in answer["messages"]] == [2, 3]
+
+    run(call())
+
+
+def test_paths_that_are_not_there(calling: Any) -> None:
+    missing, wrong = exchange(calling, ("GET", "/nothing", None), ("GET", "/resonance", None))
+    assert missing.status_code == 404
+    assert wrong.status_code == 405
+    assert set(missing.json()) == {"error", "cause", "cure", "kind"}
