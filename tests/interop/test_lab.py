@@ -28,7 +28,7 @@ def settings(heartbeat_s: float, listen: list[str]) -> dict[str, Any]:
     return {
         **QUIET,
         "listen": listen,
-        "session": {"heartbeat_s": heartbeat_s, "rekey_records": 100},
+        "session": {"heartbeat_s": heartbeat_s, "rekey_records": 25},
         "pool": {"backoff_max_s": 3.0, "breaker_s": 3.0},
     }
 
