@@ -1,7 +1,7 @@
 """The driver: the only place where the stack meets the loop, the clock and the links.
 
 It hands events to the stack one at a time and performs their effects without waiting. What the
-stack wants sent is sealed once per turn of the loop, however many messages there are.
+stack wants sent is sealed once per turn of the loop, or after `EAGER_AFTER` messages.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ from whispurrnet.wire.address import Address, parse
 log = get(__name__)
 Answer = TypeVar("Answer", bound=events.Effect)
 _FLUSH = events.Flush()
+_MESSAGES = (events.Ask, events.Post)
+
+EAGER_AFTER = 32
+"""After so many messages in one turn of the loop they are sealed at once: so the peer works on
+the first while we still make the last, instead of both waiting for each other in turns."""
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error: the way to end a task group
@@ -102,6 +107,7 @@ class Driver:
         self._ports: dict[int, Port] = {}
         self._next_link = 1
         self._flush_due = False
+        self._unsealed = 0  # messages since the last flush
         self._pending: deque[events.Effect] = deque()
         self._performing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -155,6 +161,11 @@ class Driver:
         effects = self.stack.handle(event, self._clock())
         if effects:
             self._perform(effects)
+        if type(event) in _MESSAGES:
+            self._unsealed += 1
+            if self._unsealed == EAGER_AFTER:
+                self._unsealed = 0
+                self.submit(_FLUSH)
         self.settle()
 
     def ask(self, event: events.Event, answer: type[Answer]) -> Answer:
@@ -212,6 +223,7 @@ class Driver:
 
     def _flush(self) -> None:
         self._flush_due = False
+        self._unsealed = 0
         self.submit(_FLUSH)
         self._arm()
         self._flushed()
