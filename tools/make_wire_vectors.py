@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from whispurrnet.crypto.aead import AESGCM_NAME, CHACHA_NAME, Suite
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.direct.messages import Ack, Cancel, Request, Response, Resume, Skip, Whisper, codec
 from whispurrnet.session.gate import address_macs
@@ -48,9 +49,9 @@ def frames() -> list[dict[str, Any]]:
     return [*whole, cut]
 
 
-def records() -> list[dict[str, Any]]:
+def records(suite: Suite) -> list[dict[str, Any]]:
     """Records of one direction in order; the key turns after every second one."""
-    sealer = Sealer(KEY, MASK_KEY, 3, next_key_records=2)
+    sealer = Sealer(KEY, MASK_KEY, 3, suite=suite, next_key_records=2)
     made = []
     for size in (0, 100, 240, 241, 5_000, SIZES[-1] - 16):
         body = bytes(n % 251 for n in range(max(0, size - frame.HEADER_BYTES)))
@@ -110,7 +111,8 @@ def wire() -> dict[str, Any]:
             "mask_key": MASK_KEY.hex(),
             "epoch": 3,
             "next_key_records": 2,
-            "vectors": records(),
+            "vectors": records(CHACHA_NAME),
+            "vectors_aes": records(AESGCM_NAME),
         },
         "mac1": {
             "m1": m1.hex(),

@@ -114,6 +114,28 @@ async def echo(streams: Any) -> None:
 # Every transport, both loops
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "used"),
+    [("aes", "aes", "AESGCM"), ("aes", "chacha", "ChaChaPoly"), ("chacha", "aes", "ChaChaPoly")],
+)
+def test_records_are_sealed_by_aes_only_if_both_sides_want_it(
+    ours: str, theirs: str, used: str
+) -> None:
+    async def test() -> None:
+        quiet = QUIET | {"listen": (place("tcp"),)}
+        async with (
+            whispurrnet.open(**quiet | {"session": {"record_cipher": theirs}}) as bob,
+            whispurrnet.open(**quiet | {"session": {"record_cipher": ours}}) as alice,
+        ):
+            there = await alice.connect(bob.ticket, timeout_s=10)
+            bob.on_request("echo", lambda request: request.body)
+            assert await there.request("echo", b"sealed") == b"sealed"
+            assert there.suite.endswith(f"records {used}")
+            assert (await back(bob)).suite == there.suite
+
+    run(test)
+
+
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("transport", PLACES)
 def test_everything_works_over(transport: str, loop: str) -> None:

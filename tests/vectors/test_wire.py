@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from whispurrnet.base.errors import AuthError
+from whispurrnet.crypto.aead import Suite
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.direct.messages import codec
 from whispurrnet.session.record import Opener
@@ -49,13 +50,14 @@ def test_direct_messages_are_read_and_written_alike(ours) -> None:
         assert codec().encode_all(messages) == body
 
 
-def test_records_open_in_their_place_only(ours) -> None:
+@pytest.mark.parametrize(("suite", "name"), [("ChaChaPoly", "vectors"), ("AESGCM", "vectors_aes")])
+def test_records_open_in_their_place_only(ours, suite: Suite, name: str) -> None:
     given = ours("wire.json")["records"]
     keys = Secret(bytes.fromhex(given["key"])), Secret(bytes.fromhex(given["mask_key"]))
-    opener = Opener(*keys, given["epoch"], next_key_records=given["next_key_records"])
-    short = [vector for vector in given["vectors"] if len(vector["begins"]) > 128]
+    opener = Opener(*keys, given["epoch"], suite=suite, next_key_records=given["next_key_records"])
+    short = [vector for vector in given[name] if len(vector["begins"]) > 128]
     assert [vector["counter"] for vector in short] == [0, 1, 2, 3]
-    late = Opener(*keys, given["epoch"])
+    late = Opener(*keys, given["epoch"], suite=suite)
     with pytest.raises(AuthError):
         late.open(bytes.fromhex(short[1]["begins"])[2:])
     for vector in short:

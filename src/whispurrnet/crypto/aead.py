@@ -9,7 +9,7 @@ Sources: draft-irtf-cfrg-xchacha-03; RFC 8439, section 2.8; NIST SP 800-38D.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
@@ -19,11 +19,14 @@ from nacl.exceptions import CryptoError
 from whispurrnet.base.errors import AuthError, UsageError
 
 __all__ = [
+    "AESGCM_NAME",
+    "CHACHA_NAME",
     "KEY_BYTES",
     "TAG_BYTES",
     "XNONCE_BYTES",
     "Cipher",
     "InvalidTag",
+    "Suite",
     "cipher",
     "xopen",
     "xseal",
@@ -50,7 +53,16 @@ class Cipher(Protocol):
         ...
 
 
-_SUITES: dict[str, Callable[[bytes], Cipher]] = {"ChaChaPoly": ChaCha20Poly1305, "AESGCM": AESGCM}
+Suite: TypeAlias = Literal["ChaChaPoly", "AESGCM"]
+"""A cipher by its name in the Noise framework."""
+
+CHACHA_NAME: Suite = "ChaChaPoly"
+AESGCM_NAME: Suite = "AESGCM"
+
+_SUITES: dict[str, Callable[[bytes], Cipher]] = {
+    CHACHA_NAME: ChaCha20Poly1305,
+    AESGCM_NAME: AESGCM,
+}
 
 
 def cipher(name: str, key: bytes) -> Cipher:

@@ -8,8 +8,10 @@ from whispurrnet.crypto.kex import Level, kem
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.direct import courier
 from whispurrnet.discovery import beacon
+from whispurrnet.node.processor import aes_is_fast
 from whispurrnet.node.settings import Settings
 from whispurrnet.session import channel, handshake, mux, pool
+from whispurrnet.session.record import AES_RECORDS
 from whispurrnet.stack.config import Config, IdentityConfig
 
 
@@ -80,7 +82,11 @@ def build(settings: Settings) -> Config:
 
 def _handshake(settings: Settings) -> handshake.Config:
     session = settings.session
+    wants_aes = session.record_cipher == "aes" or (
+        session.record_cipher == "auto" and aes_is_fast()
+    )
     return handshake.Config(
+        features=AES_RECORDS if wants_aes else 0,
         level=Level(session.level),
         min_level=Level(session.min_level),
         accept_first_contact=settings.accept_first_contact,

@@ -1,7 +1,7 @@
 """The driver: the only place where the stack meets the loop, the clock and the links.
 
 It hands events to the stack one at a time and performs their effects without waiting. What the
-stack wants sent is sealed once per turn of the loop, or after `EAGER_AFTER` messages.
+stack wants sent is sealed at the end of each turn of the loop.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ _FLUSH = events.Flush()
 _MESSAGES = (events.Ask, events.Post)
 
 EAGER_AFTER = 32
-"""After so many messages in one turn of the loop they are sealed at once: so the peer works on
-the first while we still make the last, instead of both waiting for each other in turns."""
+"""After so many messages in one turn of the loop these are sealed at once: so the peer works on
+the first while we still make the last, instead of both waiting for each other. The rest waits for
+the end of the turn, so that what is urgent overtakes it."""
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error: the way to end a task group
@@ -107,7 +108,7 @@ class Driver:
         self._ports: dict[int, Port] = {}
         self._next_link = 1
         self._flush_due = False
-        self._unsealed = 0  # messages since the last flush
+        self._unsealed = 0  # messages in this turn of the loop
         self._pending: deque[events.Effect] = deque()
         self._performing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -164,7 +165,6 @@ class Driver:
         if type(event) in _MESSAGES:
             self._unsealed += 1
             if self._unsealed == EAGER_AFTER:
-                self._unsealed = 0
                 self.submit(_FLUSH)
         self.settle()
 

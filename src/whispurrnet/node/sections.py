@@ -74,6 +74,8 @@ class SessionSettings(Section, frozen=True):
     """1, 3 or 5: ML-KEM-512, -768, -1024. 1 needs the extra `whispurrnet[l1]`."""
     min_level: SecurityLevel = 3
     """Peers below are refused."""
+    record_cipher: Literal["auto", "chacha", "aes"] = "auto"
+    """AES-256-GCM seals records if both sides want it, else ChaCha20-Poly1305; auto: if faster."""
     outer_binding: Literal["warn", "refuse"] = "warn"
     """What to do when the TLS around a link ends in between, as behind a proxy."""
     handshake_timeout_s: Seconds = 10.0

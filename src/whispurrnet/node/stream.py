@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BUFFERED_MAX = 1 << 20
 """`write` waits while more bytes than this wait to be sent."""
 
-CREDIT_BYTES = 128 * 1024
+CREDIT_BYTES = 512 * 1024
 """Credit is given back in steps of this size."""
 
 

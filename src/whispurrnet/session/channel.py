@@ -26,7 +26,7 @@ import msgspec
 
 from whispurrnet.base.errors import ProtocolError
 from whispurrnet.base.machine import Tick
-from whispurrnet.crypto.aead import TAG_BYTES
+from whispurrnet.crypto.aead import CHACHA_NAME, TAG_BYTES, Suite
 from whispurrnet.crypto.kex import Entropy, Level
 from whispurrnet.crypto.noise import TransportKeys
 from whispurrnet.session.control import PONGS_MAX, SWITCH_BODY, TOKEN_BYTES, Control, Pending
@@ -151,8 +151,9 @@ class Channel:
         level: Level,
         entropy: Entropy,
         now: float,
+        suite: Suite = CHACHA_NAME,
     ) -> None:
-        self.config = config
+        self.config, self.suite = config, suite
         self.records_sent = 0
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -328,8 +329,8 @@ class Channel:
             masks.reverse()
         limits = {"next_key_records": config.next_key_records, "records_max": config.records_max}
         return (
-            Sealer(keys.send, masks[0], epoch, **limits),
-            Opener(keys.receive, masks[1], epoch, **limits),
+            Sealer(keys.send, masks[0], epoch, suite=self.suite, **limits),
+            Opener(keys.receive, masks[1], epoch, suite=self.suite, **limits),
         )
 
     def _offer(self, now: float) -> None:

@@ -17,7 +17,6 @@ Invariants:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -182,17 +181,16 @@ class Mux:
             UsageError: The event does not fit the stream.
             LimitError: Too many streams are open.
         """
-        effects = list(self._react(event))
+        effects: list[Effect] = []
+        self._react(event, effects)
         if __debug__:
             self._check()
         return effects
 
     def _check(self) -> None:
-        inflow = self._inflow
-        assert inflow.consumed <= inflow.received <= inflow.limit
-        assert inflow.received - inflow.consumed <= inflow.window
+        self._inflow.check()
         assert self._out.sent <= self._out.limit
-        assert all(0 <= n <= self.config.streams_max for n in self._open.values())
+        assert 0 <= self._open[True] <= self.config.streams_max >= self._open[False] >= 0
         assert len(self._credits) <= len(self._streams) + 1
 
     # The source of frames
@@ -218,7 +216,7 @@ class Mux:
         before = stream.buffered
         parts = self._out.take(stream, room - HEADER_BYTES)
         if stream.finished:
-            self._news += self._close_if_ended(stream)
+            self._close_if_ended(stream, self._news)
             return b"".join((segment.header(Kind.END, stream.id), *parts))
         if before > self.config.buffer_low >= stream.buffered and not stream.finish:
             self._news.append(Writable(stream.id))
@@ -241,10 +239,10 @@ class Mux:
 
     # What the application does
 
-    def _react(self, event: Event) -> Iterator[Effect]:
+    def _react(self, event: Event, effects: list[Effect]) -> None:
         match event:
             case Arrived(body):
-                yield from self._on_frame(body)
+                self._on_frame(body, effects)
             case Write(id, data):
                 stream = self._streams.get(id)
                 if stream is None or not data:
@@ -297,22 +295,24 @@ class Mux:
 
     # What the peer does
 
-    def _on_frame(self, body: bytes) -> Iterator[Effect]:
+    def _on_frame(self, body: bytes, effects: list[Effect]) -> None:
         kind, id = segment.parse(body)
         stream = self._streams.get(id)
         if stream is None and kind is not Kind.OPEN and (kind is not Kind.CREDIT or id):
             self._check_known(id)
         match kind:
             case Kind.DATA | Kind.END:
-                yield from self._on_data(stream, id, body[HEADER_BYTES:], end=kind is Kind.END)
+                self._on_data(stream, id, body[HEADER_BYTES:], effects)
+                if kind is Kind.END and stream is not None:
+                    self._on_end(stream, effects)
             case Kind.CREDIT:
                 self._on_credit(stream, id, segment.parse_credit(body))
             case Kind.OPEN:
-                yield from self._on_peer_open(id, body)
+                self._on_peer_open(id, body, effects)
             case Kind.RESET:
                 if stream is not None and not stream.closed:
                     self._forget(stream)
-                    yield ResetBy(id, segment.parse_reset(body))
+                    effects.append(ResetBy(id, segment.parse_reset(body)))
 
     def _check_known(self, id: int) -> None:
         """A stream that is gone may still be spoken of; one that never was may not."""
@@ -320,7 +320,7 @@ class Mux:
         if id == 0 or (id >= self._next_id if ours else id > self._seen_id):
             raise ProtocolError("a frame for a stream that was never opened")
 
-    def _on_peer_open(self, id: int, body: bytes) -> Iterator[Effect]:
+    def _on_peer_open(self, id: int, body: bytes, effects: list[Effect]) -> None:
         if id % 2 == self._parity or id <= self._seen_id:
             raise ProtocolError("a stream was opened under a number that was not free")
         priority, name = segment.parse_open(body)
@@ -334,16 +334,14 @@ class Mux:
             self._control.append(segment.reset(id, segment.REFUSED))
             return
         self._add(id, priority, ours=False)
-        yield Opened(id, name, priority)
+        effects.append(Opened(id, name, priority))
 
     def _answers(self) -> int:
         """How many of our RESETs wait for streams the peer opened."""
         heads = map(segment.parse, self._control)
         return sum(kind is Kind.RESET and id % 2 != self._parity for kind, id in heads)
 
-    def _on_data(
-        self, stream: Stream | None, id: int, data: bytes, *, end: bool
-    ) -> Iterator[Effect]:
+    def _on_data(self, stream: Stream | None, id: int, data: bytes, effects: list[Effect]) -> None:
         n = len(data)
         if stream is not None and stream.peer_finished:
             raise ProtocolError("data came after the end of a stream")
@@ -354,12 +352,13 @@ class Mux:
             self._give_back(n)  # it was reset while this was on its way
             return
         if n:
-            yield Data(id, data)
-        if end:
-            stream.peer_finished = True
-            self._credits.pop(id, None)
-            yield Finished(id)
-            yield from self._close_if_ended(stream)
+            effects.append(Data(id, data))
+
+    def _on_end(self, stream: Stream, effects: list[Effect]) -> None:
+        stream.peer_finished = True
+        self._credits.pop(stream.id, None)
+        effects.append(Finished(stream.id))
+        self._close_if_ended(stream, effects)
 
     def _on_credit(self, stream: Stream | None, id: int, limit: int) -> None:
         if id == 0:
@@ -375,14 +374,14 @@ class Mux:
         self._streams[id] = Stream(id, priority, inflow, inflow.limit, ours=ours)
         self._open[ours] += 1
 
-    def _close_if_ended(self, stream: Stream) -> Iterator[Effect]:
+    def _close_if_ended(self, stream: Stream, effects: list[Effect]) -> None:
         """Both ends are through; the entry stays until its last byte is consumed."""
         if stream.closed:
             self._open[stream.ours] -= 1
             self._credits.pop(stream.id, None)
             if stream.inflow.consumed == stream.inflow.received:
                 self._remove(stream)
-            yield Closed(stream.id)
+            effects.append(Closed(stream.id))
 
     def _forget(self, stream: Stream) -> None:
         """Drop a stream; what the application did not consume counts as consumed."""

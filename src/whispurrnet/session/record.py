@@ -1,14 +1,16 @@
 """Records: what crosses the wire of an open channel, one seal for many frames.
 
     record = size/256 u16 BE, masked | sealed
-    sealed = ChaCha20-Poly1305(key, nonce, frames | zeros, AD)     in one of seven sizes
+    sealed = AEAD(key, nonce, frames | zeros, AD)                  in one of seven sizes
     nonce  = 4 zero bytes | counter u64 LE         one counter a direction, never on the wire
     AD     = epoch u8 | index of the size u8
     mask   = the first 2 bytes of BLAKE2s(key = mask key of the direction, counter u64 LE)
 
-The mask makes every byte of a record look random. It protects nothing: the size is believed only
-as far as the table of seven goes, and the AD binds it. Every `next_key_records` records the key
-is put through Noise's `Rekey()`, so a stolen key opens few records of the past.
+The AEAD is ChaCha20-Poly1305, or AES-256-GCM where both ends are faster with that and say so in
+their handshake (`AES_RECORDS`). The mask makes every byte of a record look random. It protects
+nothing: the size is believed only as far as the table of seven goes, and the AD binds it. Every
+`next_key_records` records the key is put through Noise's `Rekey()` of its own cipher, so a stolen
+key opens few records of the past.
 
 Sources: Noise revision 34, sections 5.1 and 11.3; RFC 8439; the masked length is obfs4's habit.
 
@@ -23,7 +25,14 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from whispurrnet.base.errors import AuthError, ProtocolError, UsageError
-from whispurrnet.crypto.aead import TAG_BYTES, InvalidTag, cipher
+from whispurrnet.crypto.aead import (
+    AESGCM_NAME,
+    CHACHA_NAME,
+    TAG_BYTES,
+    InvalidTag,
+    Suite,
+    cipher,
+)
 from whispurrnet.crypto.hash import blake2s
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.crypto.noise import next_key
@@ -39,7 +48,9 @@ RECORD_ROOM = SIZES[-1] - TAG_BYTES
 NEXT_KEY_RECORDS = 4096
 RECORDS_MAX = 2**32
 
-_SUITE = "ChaChaPoly"
+AES_RECORDS = 1
+"""The feature by which a node says in its handshake that it likes AES-256-GCM for records."""
+
 _ROOMS = tuple(size - TAG_BYTES for size in SIZES)
 _UNITS = tuple(size >> 8 for size in SIZES)
 _INDEX = {unit: index for index, unit in enumerate(_UNITS)}
@@ -56,6 +67,7 @@ class _Direction:
         "_next_key_at",
         "_next_key_records",
         "_records_max",
+        "_suite",
         "bytes",
         "counter",
         "epoch",
@@ -67,6 +79,7 @@ class _Direction:
         mask_key: Secret,
         epoch: int,
         *,
+        suite: Suite = CHACHA_NAME,
         next_key_records: int = NEXT_KEY_RECORDS,
         records_max: int = RECORDS_MAX,
     ) -> None:
@@ -77,7 +90,8 @@ class _Direction:
         """How many bytes they had on the wire."""
         self._key = key
         self._mask_key = mask_key
-        self._cipher = cipher(_SUITE, key)
+        self._suite = suite
+        self._cipher = cipher(suite, key)
         self._associated = tuple(bytes((epoch & 0xFF, index)) for index in range(len(SIZES)))
         self._next_key_records = next_key_records
         self._next_key_at = min(next_key_records, records_max)
@@ -89,9 +103,14 @@ class _Direction:
             raise ProtocolError(
                 f"{self.counter} records without a rekey; the peer must answer one before that"
             )
-        self._key = next_key(self._key)
-        self._cipher = cipher(_SUITE, self._key)
+        self._key = next_key(self._key, self._suite)
+        self._cipher = cipher(self._suite, self._key)
         self._next_key_at = min(self.counter + self._next_key_records, self._records_max)
+
+
+def suite_of(features: int) -> Suite:
+    """The cipher of the records of a session, by the features that both sides have."""
+    return AESGCM_NAME if features & AES_RECORDS else CHACHA_NAME
 
 
 class Sealer(_Direction):

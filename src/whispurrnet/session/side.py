@@ -51,7 +51,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What to do when the two ends see different TLS connections around the link."""
 
     features: int = 0
-    """32 bits that the application gives a meaning; a session has those of both sides."""
+    """32 bits, such as `record.AES_RECORDS`; a session has those that both sides have."""
 
     timeout_s: float = 10.0
     """From the link's first moment to the session, in seconds."""

@@ -60,6 +60,11 @@ class Inflow:
         self.consumed += n
         return self.limit - self.consumed <= self.window // 2
 
+    def check(self) -> None:
+        """Assert what must be true."""
+        assert self.consumed <= self.received <= self.limit
+        assert self.received - self.consumed <= self.window
+
     def grant(self) -> int:
         """Open the window again; the new limit."""
         self.limit = max(self.limit, self.consumed + self.window)

@@ -26,6 +26,7 @@ from whispurrnet.identity.persona import PersonaProof, verify_persona
 from whispurrnet.session import channel, handshake
 from whispurrnet.session.channel import Channel
 from whispurrnet.session.mux import Mux
+from whispurrnet.session.record import suite_of
 from whispurrnet.stack import events, greeting
 from whispurrnet.stack.live import Live
 from whispurrnet.stack.opening import Opening
@@ -35,7 +36,7 @@ from whispurrnet.stack.shared import Shared
 from whispurrnet.trust.policy import Verdict
 from whispurrnet.wire import frame
 
-SUITE = "Noise_{pattern}hfs+psk3_25519+{kem}_ChaChaPoly_SHA256"
+SUITE = "Noise_{}hfs+psk3_25519+{}_ChaChaPoly_SHA256, records {}"
 PAIRWISE = "pairwise"
 
 SLOW_BYTES_PER_S, SLOW_BYTES_BURST = 64 * 1024, 256 * 1024
@@ -162,11 +163,12 @@ class Links(Sessions):
             level=done.level,
             entropy=shared.entropy,
             now=now,
+            suite=suite_of(done.features),
         )
         live.mux = Mux(shared.config.mux, initiator=initiator)
         live.address, live.path = link.address, link.path
         live.level, live.pattern, live.since_s = int(done.level), done.pattern, now
-        live.suite = SUITE.format(pattern=done.pattern, kem=kem(done.level).name)
+        live.suite = SUITE.format(done.pattern, kem(done.level).name, live.channel.suite)
         live.opener = (done.identity.proof if initiator else done.proof).static_key
         opening.live, opening.proof, opening.used_psk = live, done.proof, done.psk
         opening.deadline = now + shared.handshake.timeout_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import blake2s
 
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from whispurrnet.base.errors import AuthError, ProtocolError, UsageError
 from whispurrnet.crypto.keys import Secret
@@ -18,6 +18,7 @@ from whispurrnet.session.record import (
     Opener,
     Reader,
     Sealer,
+    suite_of,
 )
 
 KEY = Secret(bytes(range(32)))
@@ -110,6 +111,27 @@ def test_the_key_turns_every_so_many_records() -> None:
     counter = (9).to_bytes(8, "little")
     late = ChaCha20Poly1305(next_key(next_key(KEY)))
     assert late.decrypt(bytes(4) + counter, records[9][2:], b"\0\0").startswith(FRAMES[0])
+
+
+def test_aes_records_have_the_same_layout_and_turn_their_own_key() -> None:
+    sealer, opener = (
+        kind(KEY, MASK, 0, suite="AESGCM", next_key_records=2) for kind in (Sealer, Opener)
+    )
+    records = [sealer.seal(FRAMES, 5) for _ in range(3)]
+    reader = Reader(opener)
+    assert all(len(list(reader.read(record))) == 1 for record in records)
+    counter = (2).to_bytes(8, "little")
+    late = AESGCM(next_key(KEY, "AESGCM"))
+    assert late.decrypt(bytes(4) + counter, records[2][2:], b"\0\0").startswith(FRAMES[0])
+    with pytest.raises(AuthError):
+        ends()[1].open(records[0][2:])
+
+
+@pytest.mark.parametrize(
+    ("features", "suite"), [(0, "ChaChaPoly"), (1, "AESGCM"), (6, "ChaChaPoly")]
+)
+def test_the_features_of_both_sides_choose_the_cipher(features: int, suite: str) -> None:
+    assert suite_of(features) == suite
 
 
 def test_the_counter_ends_hard() -> None:
