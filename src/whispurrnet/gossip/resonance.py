@@ -1,35 +1,26 @@
-"""Resonance: what is told to whom listens to an intent, without the intent ever being named.
+"""Resonance: the spelling of intents, and the keys and tags that are made of one.
 
-An intent is a path with tags, such as `health/sensor/heart#urgent`. Two peers with a session tell
-each other what they listen to by *interest tags*: a hash of the intent under a key of that session
-and direction. So a tag can be tested by the one peer it was made for, for intents that it knows,
-and by nobody else; it differs in every session; and sent back to where it came from it means
-nothing.
-
-The sizes are those of seeds/000: 32 bytes of resonance key, 16 of whisper tag, 64 hexadecimal
-characters of intent hash. The intent hash is fixed, so it is a name for this machine alone: it
-never travels, because who sees it twice can link it and who has a dictionary can guess it.
+An intent is a path with tags, such as `health/sensor/heart#urgent`. What travels is never the
+intent, nor anything that is the same twice: `gossip.ladder` makes slots of it with a fresh nonce
+for each message. The sizes here are those of seeds/000: 32 bytes of resonance key, 16 of whisper
+tag, 64 hexadecimal characters of intent hash. The intent hash is fixed, so it is a name for this
+machine alone: it never travels, for who sees it twice can link it and who has a dictionary guess.
 
 Source: FEATURES.md A6, A9; MESH.md section 1.4; HMAC-SHA-256 (RFC 2104).
 
-Invariants:
-    - a peer's interests are at most `INTERESTS_MAX`, replaced as a whole;
-    - a normalised intent is its own normal form.
+Invariant: a normalised intent is its own normal form.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
 
-from whispurrnet.base.errors import LimitError, ProtocolError, UsageError
+from whispurrnet.base.errors import UsageError
 from whispurrnet.crypto.hash import hmac_sha256, sha256
-from whispurrnet.crypto.noise import TransportKeys
 
 RESONANCE_KEY_BYTES = 32
 WHISPER_TAG_BYTES = 16
 INTENT_HASH_CHARS = 64
-INTEREST_TAG_BYTES = 16
 
 INTENT_BYTES_MAX = 256
 """The longest intent, in UTF-8."""
@@ -38,9 +29,7 @@ FEATURES_MAX = 16
 """How many path parts and tags an intent may have together."""
 
 INTERESTS_MAX = 256
-"""How many intents a node may listen to, and so how many tags a peer may send."""
-
-_INTEREST = "interests"
+"""How many intents a node may listen to."""
 
 
 def normalise(intent: str) -> str:
@@ -90,65 +79,6 @@ def whisper_tag(key: bytes, nonce: bytes) -> bytes:
 def intent_hash(intent: str) -> str:
     """A name of the intent for this machine alone; 64 hexadecimal characters. It never travels."""
     return sha256(b"WN1 intent hash\0", normalise(intent).encode()).hex()
-
-
-def interest_tag(session_key: bytes, intent: str) -> bytes:
-    """What says, in one direction of one session, that an intent is listened to; 16 bytes."""
-    tag = hmac_sha256(session_key, b"WN1 interest\0", normalise(intent).encode())
-    return tag[:INTEREST_TAG_BYTES]
-
-
-class Interests:
-    """What the peer of one session listens to."""
-
-    __slots__ = ("_tags",)
-
-    def __init__(self) -> None:
-        self._tags: frozenset[bytes] = frozenset()
-
-    def __len__(self) -> int:
-        return len(self._tags)
-
-    @staticmethod
-    def announce(keys: TransportKeys, intents: Iterable[str]) -> bytes:
-        """The body that tells a peer all that we listen to: tags, sorted, one after the other.
-
-        Raises:
-            LimitError: There are more than `INTERESTS_MAX`.
-        """
-        key = _session_key(keys, keys.send)
-        tags = {interest_tag(key, intent) for intent in intents}
-        if len(tags) > INTERESTS_MAX:
-            raise LimitError(
-                f"a node listens to at most {INTERESTS_MAX} intents; stop listening to one first"
-            )
-        return b"".join(sorted(tags))
-
-    def learn(self, keys: TransportKeys, body: bytes) -> None:
-        """Take what a peer announced; it replaces what it announced before.
-
-        Raises:
-            ProtocolError: These are not tags, or too many; nothing has changed.
-        """
-        if len(body) > INTERESTS_MAX * INTEREST_TAG_BYTES:
-            raise ProtocolError(f"a peer listens to more than {INTERESTS_MAX} intents")
-        if len(body) % INTEREST_TAG_BYTES:
-            raise ProtocolError("a peer sent interests that are not whole tags")
-        self._tags = frozenset(
-            body[start : start + INTEREST_TAG_BYTES]
-            for start in range(0, len(body), INTEREST_TAG_BYTES)
-        )
-
-    def wants(self, keys: TransportKeys, intent: str) -> bool:
-        """Whether the peer of the session with these keys listens to an intent."""
-        if not self._tags:
-            return False
-        return interest_tag(_session_key(keys, keys.receive), intent) in self._tags
-
-
-def _session_key(keys: TransportKeys, direction: bytes) -> bytes:
-    """The key of the tags of one direction: who sends it tells them, the other one tests them."""
-    return keys.export(_INTEREST, sha256(b"WN1 direction\0", direction))
 
 
 def _fold(text: str) -> str:
