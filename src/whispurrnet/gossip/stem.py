@@ -1,0 +1,366 @@
+"""Dandelion++: a message walks a line of nodes first, so that who spreads it is not who wrote it.
+
+For each epoch a node chooses two successors among the peers that it called itself, and tosses a
+coin. What a peer hands on goes to one of the two, the same one for that peer until the epoch ends;
+our own messages go to one of them like those of a peer. If the coin says so, what a peer hands on
+is spread in the open instead; our own messages are handed on even then.
+
+    ours ──> A ──> B ──> C (its coin says so) ──> everybody
+
+Whoever hands a message on keeps it until it is seen in the open, under an embargo: if it is not
+seen by then, the line is broken somewhere, and the holder spreads it. All holders do, for a timer
+that only the first one had would say who that is; and what comes round in a loop is spread by
+whoever meets it again, its writer no differently, for the same reason.
+
+This makes the writer harder to find; it does not make anybody anonymous: `tests/sim/test_first_spy`
+says how hard.
+
+Source: Fanti and others, "Dandelion++", arXiv 1805.11060; MESH.md 1.4 "Stem", whose numbers
+were measured.
+
+Invariants:
+    - what is handed on is held under an embargo until it is seen in the open, or has expired;
+    - one message of one id is held at a time, and is spread once for each time it is held;
+    - successors and routes are peers that are there, and never where the message came from;
+    - what is held is bounded in number and in bytes; what has to go early is spread, not lost, and
+      our own messages go last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import inf, log
+from typing import Literal, Protocol, TypeAlias
+
+import msgspec
+
+from whispurrnet.base.errors import ConfigError
+from whispurrnet.base.machine import Tick
+from whispurrnet.base.timers import Timers
+
+__all__ = [
+    "Add",
+    "Arrived",
+    "Config",
+    "Effect",
+    "Event",
+    "Fluff",
+    "Fluffed",
+    "Own",
+    "Relay",
+    "Remove",
+    "Rng",
+    "Stem",
+    "Tick",
+    "Why",
+]
+
+Why: TypeAlias = Literal["coin", "loop", "embargo", "alone", "full", "stranger", "off"]
+"""What made us spread a message: our coin; we had it already; nobody else did in time; there is no
+peer to hand it on to; too much is held; it came from no peer of ours; the stem is switched off."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the stem."""
+
+    on: bool = True
+    """Whether messages walk before they are spread. Off, whoever listens well knows who wrote."""
+
+    epoch_s: float = 600.0
+    """How long successors, routes and the coin hold, in seconds."""
+
+    epoch_jitter_s: float = 30.0
+    """An epoch is longer by up to so much, at random, in seconds: nodes do not change together."""
+
+    successors: int = 2
+    """How many peers messages are handed on to; two make the lines hard to learn."""
+
+    fluff: float = 0.2
+    """The chance that a node spreads what its peers hand on, for one epoch; 1/fluff is the mean
+    length of a line."""
+
+    embargo_min_s: float = 2.0
+    """No message is spread for want of news of it sooner than this, in seconds."""
+
+    embargo_mean_s: float = 8.0
+    """How much later than `embargo_min_s` on average, exponentially distributed, in seconds."""
+
+    held_max: int = 4096
+    """How many messages are held."""
+
+    held_bytes_max: int = 16 * 2**20
+    """How many bytes of messages are held; a single one may be longer."""
+
+    embargo: bool = True
+    """Whether a message that nobody spreads is spread by who holds it. Never switch it off: this
+    is for the simulator, which shows what is lost without."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.fluff <= 1.0:
+            raise ConfigError(f"fluff is {self.fluff}; a chance lies between 0 and 1")
+        if self.successors < 1 or self.held_max < 1:
+            raise ConfigError("successors and held_max are 1 or more")
+
+
+class Rng(Protocol):
+    """Chance: `random.Random` is one. In a node it must not be guessable."""
+
+    def random(self) -> float:
+        """A number from 0 to 1, without 1."""
+        ...
+
+
+# Events and effects
+
+
+class Add(msgspec.Struct, frozen=True):
+    """A peer to gossip with is there. Of one already there, only `outbound` is learnt anew."""
+
+    peer: int
+    outbound: bool
+    """We called it: an attacker chooses whom it calls, not whom we call."""
+
+
+class Remove(msgspec.Struct, frozen=True):
+    """A peer is gone, or to be gossiped with no longer."""
+
+    peer: int
+
+
+class Own(msgspec.Struct, frozen=True):
+    """We wrote this. It never expires sooner than `expires_at`, in seconds."""
+
+    id: bytes
+    body: bytes
+    expires_at: float
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """A peer handed this on to us. It was checked, and was not yet seen in the open."""
+
+    peer: int
+    id: bytes
+    body: bytes
+    expires_at: float
+
+
+class Fluffed(msgspec.Struct, frozen=True):
+    """A message was seen in the open, so its line did its work; unknown ones are ignored."""
+
+    id: bytes
+
+
+class Relay(msgspec.Struct, frozen=True):
+    """Hand this on to that peer, and to nobody else."""
+
+    peer: int
+    body: bytes
+
+
+class Fluff(msgspec.Struct, frozen=True):
+    """Spread this in the open, to everybody."""
+
+    body: bytes
+    why: Why
+
+
+Event: TypeAlias = Add | Remove | Own | Arrived | Fluffed | Tick
+Effect: TypeAlias = Relay | Fluff
+
+
+class _Held:
+    """A message under embargo."""
+
+    __slots__ = ("body", "expires_at", "own")
+
+    def __init__(self, body: bytes, expires_at: float, *, own: bool) -> None:
+        self.body = body
+        self.expires_at = expires_at
+        self.own = own
+
+
+class Stem:
+    """The stem core of one overlay of one node.
+
+    Args:
+        config: Settings.
+        rng: Chance, which must not be guessable: whoever guesses it knows the routes.
+    """
+
+    def __init__(self, config: Config, rng: Rng) -> None:
+        self.config = config
+        self._rng = rng
+        self._peers: dict[int, bool] = {}
+        """Who is there, and whether we called it."""
+        self._successors: dict[int, None] = {}
+        self._routes: dict[int | None, int] = {}
+        """To whom goes what came from whom; None is ourselves."""
+        self._coin = False
+        self._epoch_ends_at = -inf
+        self._held: dict[bytes, _Held] = {}
+        """Under embargo, oldest first."""
+        self._held_bytes = 0
+        self._embargoes: Timers[bytes] = Timers()
+
+    def __len__(self) -> int:
+        """How many messages are held."""
+        return len(self._held)
+
+    def __contains__(self, id: object) -> bool:
+        """Whether this message is held."""
+        return id in self._held
+
+    @property
+    def deadline(self) -> float | None:
+        """When the next embargo ends, in seconds. An epoch ends without a `Tick`."""
+        return self._embargoes.deadline
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take one event; return its effects (see `Machine.handle`). It raises nothing."""
+        effects = list(self._react(event, now))
+        if __debug__:
+            self._check()
+        return effects
+
+    def _check(self) -> None:
+        assert len(self._held) == len(self._embargoes) <= self.config.held_max
+        assert self._held_bytes <= self.config.held_bytes_max or len(self._held) == 1
+        assert len(self._successors) <= self.config.successors
+        assert all(self._peers[peer] for peer in self._successors), "we called them, and they live"
+        assert len(self._routes) <= len(self._peers) + 1
+
+    def _react(self, event: Event, now: float) -> Iterator[Effect]:
+        if now >= self._epoch_ends_at:
+            self._begin_epoch(now)
+        match event:
+            case Add(peer, outbound):
+                self._add(peer, outbound)
+            case Remove(peer):
+                if self._peers.pop(peer, None) is not None:
+                    self._forget_routes(peer)
+            case Own(id, body, expires_at):
+                if expires_at > now and id not in self._held:
+                    yield from self._send(id, _Held(body, expires_at, own=True), None, now)
+            case Arrived(peer, id, body, expires_at):
+                if expires_at > now:
+                    held = _Held(body, expires_at, own=False)
+                    yield from self._on_arrived(peer, id, held, now)
+            case Fluffed(id):
+                self._release(id)
+            case Tick():
+                yield from self._on_tick(now)
+
+    # Routes
+
+    def _begin_epoch(self, now: float) -> None:
+        jitter_s = self._rng.random() * self.config.epoch_jitter_s
+        self._epoch_ends_at = now + self.config.epoch_s + jitter_s
+        self._coin = self._rng.random() < self.config.fluff
+        self._successors.clear()
+        self._routes.clear()
+
+    def _add(self, peer: int, outbound: bool) -> None:
+        was = self._peers.get(peer)
+        self._peers[peer] = outbound
+        if was and not outbound:
+            self._forget_routes(peer)
+        elif outbound and not was:  # routes to peers that called us end: there is a better one now
+            called = self._peers
+            self._routes = {source: to for source, to in self._routes.items() if called[to]}
+
+    def _forget_routes(self, peer: int) -> None:
+        """Forget a peer's own route, and those to it: they are drawn again when next needed."""
+        self._successors.pop(peer, None)
+        self._routes = {
+            source: to for source, to in self._routes.items() if peer not in (source, to)
+        }
+
+    def _route(self, source: int | None) -> int | None:
+        """Where to what comes from `source` goes until the epoch ends; None: there is nobody.
+
+        Successors are chosen when first needed, so that those who connect first after the start
+        are not preferred. If there is none but where it came from, another peer that we called
+        takes its place, or else any other.
+        """
+        route = self._routes.get(source)
+        if route is not None:
+            return route
+        called = [peer for peer, outbound in self._peers.items() if outbound]
+        fresh = [peer for peer in called if peer not in self._successors]
+        while fresh and len(self._successors) < self.config.successors:
+            self._successors[fresh.pop(self._draw(len(fresh)))] = None
+        for peers in (list(self._successors), called, list(self._peers)):
+            others = [peer for peer in peers if peer != source]
+            if others:
+                self._routes[source] = others[self._draw(len(others))]
+                return self._routes[source]
+        return None
+
+    def _draw(self, count: int) -> int:
+        return int(self._rng.random() * count)
+
+    # Messages
+
+    def _on_arrived(self, peer: int, id: bytes, held: _Held, now: float) -> Iterator[Effect]:
+        met = self._release(id)
+        if met is not None:
+            yield Fluff(met.body, "loop")  # not theirs: a stamp, outside the id, may be a mark
+        elif not self.config.on:
+            yield Fluff(held.body, "off")
+        elif peer not in self._peers:
+            yield Fluff(held.body, "stranger")
+        elif self._coin:
+            yield Fluff(held.body, "coin")
+        else:
+            yield from self._send(id, held, peer, now)
+
+    def _send(self, id: bytes, held: _Held, source: int | None, now: float) -> Iterator[Effect]:
+        """Hand a message on, and hold it until it is seen in the open."""
+        if not self.config.on:
+            yield Fluff(held.body, "off")
+            return
+        route = self._route(source)
+        if route is None:
+            yield Fluff(held.body, "alone")
+            return
+        yield from self._make_room(len(held.body))
+        self._held[id] = held
+        self._held_bytes += len(held.body)
+        self._embargoes.set(id, self._embargo_ends_at(held, now))
+        yield Relay(route, held.body)
+
+    def _make_room(self, size: int) -> Iterator[Fluff]:
+        """Spread what was held longest, that of others first: theirs says less about us."""
+        config = self.config
+        while self._held and (
+            len(self._held) >= config.held_max or self._held_bytes + size > config.held_bytes_max
+        ):
+            theirs = (id for id, held in self._held.items() if not held.own)
+            held = self._release(next(theirs, None) or next(iter(self._held)))
+            assert held is not None
+            yield Fluff(held.body, "full")
+
+    def _embargo_ends_at(self, held: _Held, now: float) -> float:
+        """When to spread it ourselves; in time for others to get it, if it expires soon."""
+        if not self.config.embargo:
+            return held.expires_at
+        chance, left_s = self._rng.random(), held.expires_at - now
+        embargo_s = self.config.embargo_min_s - self.config.embargo_mean_s * log(1.0 - chance)
+        if embargo_s > left_s / 2:
+            embargo_s = left_s * (1.0 + chance) / 4
+        return now + embargo_s
+
+    def _on_tick(self, now: float) -> Iterator[Effect]:
+        for id in list(self._embargoes.expire(now)):
+            held = self._release(id)
+            assert held is not None
+            if self.config.embargo and held.expires_at > now:
+                yield Fluff(held.body, "embargo")
+
+    def _release(self, id: bytes) -> _Held | None:
+        """Hold a message no longer; returns it if it was held."""
+        held = self._held.pop(id, None)
+        if held is not None:
+            self._held_bytes -= len(held.body)
+            self._embargoes.cancel(id)
+        return held
