@@ -1,4 +1,4 @@
-"""Resonance: one spelling for an intent, and tags that only their addressee can test."""
+"""Resonance: one spelling for an intent, and keys and tags of the sizes that were asked for."""
 
 from __future__ import annotations
 
@@ -6,30 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whispurrnet.base.errors import LimitError, ProtocolError, UsageError
-from whispurrnet.crypto.keys import Secret
-from whispurrnet.crypto.noise import TransportKeys
+from whispurrnet.base.errors import UsageError
 from whispurrnet.gossip.resonance import (
     INTENT_BYTES_MAX,
     INTENT_HASH_CHARS,
-    INTEREST_TAG_BYTES,
-    INTERESTS_MAX,
     RESONANCE_KEY_BYTES,
     WHISPER_TAG_BYTES,
-    Interests,
     intent_hash,
-    interest_tag,
     normalise,
     resonance_key,
     whisper_tag,
 )
-
-
-def session(n: int) -> tuple[TransportKeys, TransportKeys]:
-    """The keys of both ends of one session."""
-    one, two, rest = (Secret(bytes((n, k)) * 16) for k in range(3))
-    hash = bytes((n,)) * 32
-    return TransportKeys(one, two, hash, rest), TransportKeys(two, one, hash, rest)
 
 
 @pytest.mark.parametrize(
@@ -98,54 +85,3 @@ def test_spelling_makes_no_difference_and_the_intent_does():
 def test_no_two_messages_share_a_tag():
     key = resonance_key(bytes(32), "a")
     assert len({whisper_tag(key, n.to_bytes(12, "big")) for n in range(100)}) == 100
-
-
-def test_interests_reach_the_peer():
-    ours, theirs = session(1)
-    interests = Interests()
-    assert not interests.wants(theirs, "a")
-    interests.learn(theirs, Interests.announce(ours, ["a", "b/c#d"]))
-    assert len(interests) == 2
-    assert interests.wants(theirs, "A")
-    assert interests.wants(theirs, "b//c#d")
-    assert not interests.wants(theirs, "b/c")
-    interests.learn(theirs, Interests.announce(ours, []))
-    assert not interests.wants(theirs, "a")
-
-
-def test_an_announcement_says_nothing_of_the_intent_or_the_order():
-    ours, _ = session(1)
-    body = Interests.announce(ours, ["secret", "other"])
-    assert b"secret" not in body
-    assert bytes.fromhex(intent_hash("secret"))[:16] not in body
-    assert body == Interests.announce(ours, ["other", "secret", "Secret"])
-
-
-def test_tags_differ_in_each_session():
-    assert Interests.announce(session(1)[0], ["a"]) != Interests.announce(session(2)[0], ["a"])
-
-
-def test_an_echo_of_our_own_interests_means_nothing():
-    ours, _ = session(1)
-    interests = Interests()
-    interests.learn(ours, Interests.announce(ours, ["secret"]))
-    assert not interests.wants(ours, "secret")
-
-
-def test_interests_are_bounded():
-    ours, theirs = session(1)
-    most = [f"i{n}" for n in range(INTERESTS_MAX)]
-    interests = Interests()
-    interests.learn(theirs, Interests.announce(ours, most))
-    assert len(interests) == INTERESTS_MAX
-    with pytest.raises(LimitError, match="stop listening"):
-        Interests.announce(ours, [*most, "one more"])
-    for body in (bytes(INTEREST_TAG_BYTES * (INTERESTS_MAX + 1)), bytes(17)):
-        with pytest.raises(ProtocolError):
-            interests.learn(theirs, body)
-    assert len(interests) == INTERESTS_MAX
-
-
-def test_an_interest_tag_is_of_its_key():
-    assert len(interest_tag(bytes(32), "a")) == INTEREST_TAG_BYTES
-    assert interest_tag(bytes(32), "a") != interest_tag(b"\1" * 32, "a")

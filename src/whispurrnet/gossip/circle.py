@@ -1,0 +1,341 @@
+"""The circle of one node: its views and what is done to them, whatever the cause.
+
+`membership` hears what happens and decides; here are the steps it decides on: taking somebody into
+the active view and out of it, asking, looking for more, and learning and telling contacts. Each
+leaves its effects in `out`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from whispurrnet.base.bounded import LruDict, TokenBucket
+from whispurrnet.base.timers import Timers
+from whispurrnet.gossip.contact import Contact, Rng, pick, sample
+from whispurrnet.gossip.neighbours import (
+    OFFERED_MAX,
+    Active,
+    Config,
+    Dial,
+    Effect,
+    Inactive,
+    Join,
+    Message,
+    Neighbor,
+    Prune,
+    Release,
+    Send,
+    codec,
+)
+from whispurrnet.gossip.views import ActiveView, Guard, Link, PassiveView
+
+GRACE_S = 5.0
+"""We wait so much longer than the others enforce, for the way takes its time."""
+
+REMEMBERED_MAX = 1024
+"""Keys whose backoff or account outlives the session."""
+
+PASSIVE_KEPT = 8
+"""So many contacts are kept also when they do not answer: it may be we who are cut off."""
+
+KEPT_MAX = 8
+"""Sessions we began, were refused in, and keep while we are in need."""
+
+DOUBLINGS_MAX = 4
+
+FILL = "fill"
+SHUFFLE = "shuffle"
+
+
+class Circle:
+    """See the module."""
+
+    def __init__(self, config: Config, rng: Rng, wall_s: Callable[[], int]) -> None:
+        self.config = config
+        self.rng = rng
+        self.wall_s = wall_s
+        self.codec = codec()
+        self.out: list[Effect] = []
+        self.me: Contact | None = None
+        self.ours: LruDict[bytes, None] = LruDict(8)
+        """Our keys."""
+        self.links: dict[int, Link] = {}
+        self.by_key: dict[bytes, Link] = {}
+        self.view = ActiveView(
+            config.active, config.outbound_min, config.per_prefix, config.per_inviter
+        )
+        self.passive = PassiveView(config.passive, rng)
+        self.dialling: dict[bytes, Contact] = {}
+        self.timers: Timers[int | bytes | str] = Timers()
+        """Of a peer that was asked, of a key that is called, and `FILL` and `SHUFFLE`."""
+        self.backoffs: LruDict[bytes, float] = LruDict(REMEMBERED_MAX)
+        """Until when a key must not be taken, because one of us pruned the other."""
+        self._rests: LruDict[bytes, float] = LruDict(REMEMBERED_MAX)
+        """Until when we do not ask a key, because it refused or could not be reached."""
+        self._guards: LruDict[bytes, Guard] = LruDict(REMEMBERED_MAX)
+        self._evictions = TokenBucket(1 / config.evict_s, config.evict_burst)
+        self._kept: dict[int, Link] = {}
+        self._tries = 0
+        self._filled_at = float("-inf")
+
+    def check(self) -> None:
+        """Assert what must be true."""
+        self.view.check()
+        wall_s = self.wall_s()
+        for entry in self.passive.entries:
+            key = entry.contact.key
+            assert key not in self.ours and entry.contact.expires_s > wall_s
+            assert key not in self.by_key or not self.by_key[key].active
+        assert len(self.passive) <= self.config.passive
+        assert len(self.dialling) <= self.config.dials_max
+        assert not any(key in self.by_key for key in self.dialling), "who is up is not called"
+        assert len(self.links) == len(self.by_key)
+        assert len(self._kept) <= KEPT_MAX
+        assert all(one.outbound and not one.active for one in self._kept.values())
+        assert all(link.peer in self.timers for link in self.view.asking.values())
+        assert all(key in self.timers for key in self.dialling)
+
+    def guard(self, key: bytes) -> Guard:
+        """The account of a key."""
+        guard = self._guards.get(key)
+        if guard is None:
+            config = self.config
+            guard = Guard(
+                TokenBucket(config.messages_per_s, config.messages_burst),
+                TokenBucket(config.acts_per_s, config.acts_burst),
+                TokenBucket(config.shuffles_per_s, config.shuffles_burst),
+            )
+            self._guards.put(key, guard)
+        return guard
+
+    def send(self, link: Link, message: Message) -> None:
+        """Send a message to a peer."""
+        self.out.append(Send(link.peer, self.codec.encode_all([message])))
+
+    # Taking in and out
+
+    def activate(self, link: Link, now: float) -> None:
+        """Take a peer into the active view; it fits, and is no member."""
+        self.timers.cancel(link.peer)
+        self.view.unask(link)
+        self.unkeep(link)
+        self.passive.discard(link.key)
+        self.view.add(link)
+        link.since = now
+        self._tries = 0
+        if SHUFFLE not in self.timers:
+            self.timers.set(SHUFFLE, now + self.config.shuffle_s * self.rng.random())
+        self.out.append(Active(link.peer))
+
+    def deactivate(self, link: Link, now: float) -> None:
+        """Take a peer out of the active view; perhaps it is called again one day."""
+        self.view.remove(link)
+        self._tries = 0
+        self.out.append(Inactive(link.peer))
+        if link.contact is not None:
+            self.learn(link.contact, link.source, is_direct=True)
+        self.soon(now)
+
+    def prune(self, link: Link, now: float, *, with_offer: bool = True) -> None:
+        """Take an active peer out of the view, and tell it."""
+        self.send_prune(link, now, with_offer=with_offer)
+        self.deactivate(link, now)
+        self.keep(link)
+
+    def send_prune(self, link: Link, now: float, *, with_offer: bool = True) -> None:
+        """Tell a peer that it is not in the view, and to wait."""
+        backoff_s = int(self.config.prune_backoff_s)
+        self.backoffs.put(link.key, now + backoff_s)
+        contacts = self.offer(link.key, OFFERED_MAX) if with_offer else ()
+        self.send(link, Prune(contacts, backoff_s))
+
+    def make_room(self, link: Link, now: float) -> bool:
+        """Push out a member for a peer in need, if that may be."""
+        victim = self.view.victim(link, self.rng)
+        if victim is None or not self._evictions.take(1, now):
+            return False
+        self.prune(victim, now)
+        return True
+
+    def keep(self, link: Link) -> None:
+        """Of a session we began that is not active: release it, unless we are in need."""
+        if link.outbound and not link.active:
+            self._kept[link.peer] = link
+            if len(self._kept) > KEPT_MAX:
+                self._release(next(iter(self._kept)))
+
+    def unkeep(self, link: Link) -> None:
+        """Do not release it: it has ended, is needed, or is not ours any more."""
+        self._kept.pop(link.peer, None)
+
+    def forget(self, link: Link) -> None:
+        """A session has ended."""
+        self.view.unask(link)
+        self.timers.cancel(link.peer)
+        self.unkeep(link)
+        del self.links[link.peer], self.by_key[link.key]
+
+    def _release(self, peer: int) -> None:
+        del self._kept[peer]
+        self.out.append(Release(peer))
+
+    # Asking
+
+    def rest(self, key: bytes, now: float) -> None:
+        """Do not ask this key for a while."""
+        self._rests.put(key, now + self.config.prune_backoff_s)
+
+    def in_backoff(self, key: bytes, now: float) -> bool:
+        """Whether a key must not be taken."""
+        until = self.backoffs.peek(key)
+        return until is not None and now < until
+
+    def may_ask(self, link: Link, now: float) -> bool:
+        """Whether a peer can be asked now."""
+        if link.active or link.asking or not self._is_rested(link.key, now):
+            return False
+        return self.view.fits(link)
+
+    def ask(self, link: Link, now: float) -> None:
+        """Ask a peer, and keep a place for it."""
+        self.unkeep(link)
+        self.view.ask(link)
+        self.timers.set(link.peer, now + self.config.neighbor_timeout_s)
+        self.request(link)
+
+    def request(self, link: Link) -> None:
+        """Ask a peer: with a `Join` if we know nobody else here."""
+        link.unanswered += 1
+        if link.join_sent or any(one is not link for one in self.view.links):
+            self.send(link, Neighbor(self.is_short, self.me))
+        else:
+            link.join_sent = True
+            self.send(link, Join(self.me))
+
+    def _is_rested(self, key: bytes, now: float) -> bool:
+        ends = (self._rests.peek(key), self.backoffs.peek(key))
+        return all(end is None or end + GRACE_S <= now for end in ends)
+
+    # Looking for more
+
+    @property
+    def is_short(self) -> bool:
+        """Whether we are in need: few neighbours, or hardly any of our own choice.
+
+        Who called us is no comfort: a crowd of callers must not make us modest.
+        """
+        view, enough = self.view, self.config.outbound_min
+        chosen = len(view.friends) + sum(one.outbound for one in view.members.values())
+        return len(view.links) < max(1, enough) or chosen < enough // 2
+
+    @property
+    def _lacking(self) -> int:
+        """How many more to look for, besides those who are asked or called."""
+        return max(self.view.outbound_lacking, self.view.lacking) - len(self.dialling)
+
+    def soon(self, now: float) -> None:
+        """Something has changed: if we are in need, look for more at once, or a second later."""
+        if self.is_short:
+            step_s = 0.2 * self.config.promote_s
+            due_at = max(now, self._filled_at + step_s) + step_s * self.rng.random()
+            self.timers.set(FILL, due_at)
+
+    def settle(self, now: float) -> None:
+        """After each event: look for more later, and release what is not needed."""
+        if self._lacking <= 0:
+            self.timers.cancel(FILL)
+        elif FILL not in self.timers:
+            pause_s = self.config.promote_s * 2 ** min(self._tries, DOUBLINGS_MAX)
+            self.timers.set(FILL, now + pause_s * (0.8 + 0.4 * self.rng.random()))
+        if not self.is_short:
+            for peer in list(self._kept):
+                self._release(peer)
+
+    def fill(self, now: float) -> None:
+        """Look for more: in sessions we began, in the passive view, at last among callers."""
+        self._filled_at = now
+        self._ask_idle(now, outbound=True)
+        while self._lacking > 0 and len(self.dialling) < self.config.dials_max:
+            contact = self._candidate(now)
+            if contact is None:
+                self._ask_idle(now, outbound=False)
+                break
+            self.dialling[contact.key] = contact
+            self.timers.set(contact.key, now + self.config.dial_timeout_s)
+            self.out.append(Dial(contact))
+        if not self.is_short or not (self.dialling or self.view.asking):
+            self._tries += 1
+
+    def _ask_idle(self, now: float, *, outbound: bool) -> None:
+        for link in self.links.values():
+            lacking = self._lacking if outbound else self.view.lacking - len(self.dialling)
+            if lacking <= 0:
+                return
+            if link.outbound == outbound and self.may_ask(link, now):
+                self.ask(link, now)
+
+    def _candidate(self, now: float) -> Contact | None:
+        """Whom to call."""
+        good = [
+            entry
+            for entry in self.passive.entries
+            if entry.contact.key not in self.by_key
+            and entry.contact.key not in self.dialling
+            and self._is_rested(entry.contact.key, now)
+            and self.view.prefix_fits(entry.prefix)
+        ]
+        chosen = pick([entry for entry in good if entry.is_first] or good, self.rng)
+        return None if chosen is None else chosen.contact
+
+    # Contacts
+
+    def learn(
+        self,
+        contact: Contact,
+        source: bytes,
+        *,
+        spare: Sequence[bytes] = (),
+        is_direct: bool = False,
+        is_first: bool = False,
+    ) -> bool:
+        """Remember a contact (see `PassiveView.add`); return whether it is new."""
+        if contact.key in self.ours:
+            return False
+        link = self.by_key.get(contact.key)
+        if link is not None:
+            if is_direct:
+                link.contact = contact
+            if link.active:
+                return False
+        return self.passive.add(
+            contact, source, self.wall_s(), spare=spare, is_direct=is_direct, is_first=is_first
+        )
+
+    def learn_all(
+        self, contacts: Sequence[Contact], link: Link, now: float, spare: Sequence[bytes] = ()
+    ) -> None:
+        """Remember what a peer told us, of others or of itself."""
+        is_new = False
+        for contact in contacts:
+            is_direct = contact.key == link.key
+            is_new |= self.learn(contact, link.source, spare=spare, is_direct=is_direct)
+        if is_new:
+            self.soon(now)
+
+    def offer(self, key: bytes, count: int) -> tuple[Contact, ...]:
+        """Contacts for whoever has this key: half from the active view, as far as there are."""
+        near = sample(self._near(key), count, self.rng)
+        far = self.passive.sample(count, but=(key,))
+        return tuple((near[: count // 2] + far + near[count // 2 :])[:count])
+
+    def offer_near(self, key: bytes, count: int) -> list[Contact]:
+        """Contacts from the active view."""
+        return sample(self._near(key), count, self.rng)
+
+    def _near(self, key: bytes) -> list[Contact]:
+        wall_s = self.wall_s()
+        return [
+            one.contact
+            for one in self.view.links
+            if one.contact is not None and one.contact.expires_s > wall_s and one.key != key
+        ]
