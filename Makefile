@@ -5,7 +5,7 @@
 #   make check    what needs no running: ruff, mypy, pyright, the floors of the house
 #   make format   put the code into its one form
 #   make soak     the long version of the tests: a million fuzz inputs and more
-#   make bench    measure the speed, and that of four other networks on the same machine
+#   make bench    measure the speed, and that of five other networks on the same machine
 #   make lock     choose the versions of what we stand on anew
 #   make clean    remove what the above has made
 
@@ -16,6 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 		2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 BENCH_VENV ?= .bench-venv
+BENCH_JS ?= .bench-js
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
@@ -63,7 +64,7 @@ soak: $(STAMP)
 	SOAK=1 FUZZ_RUNS=$(FUZZ_RUNS_SOAK) HYPOTHESIS_PROFILE=soak \
 		$(BIN)/python -m pytest -n $(WORKERS) --timeout $(SOAK_TIMEOUT_S) tests/fuzz tests/sim
 
-bench: $(STAMP) $(BENCH_VENV)/.installed
+bench: $(STAMP) $(BENCH_VENV)/.installed $(BENCH_JS)/.installed
 	$(BIN)/python -m bench --peers
 
 # The networks we compare ourselves with live apart: none of them is needed to run WhispurrNet.
@@ -73,17 +74,28 @@ $(BENCH_VENV)/.installed: bench/requirements.txt
 		--requirement bench/requirements.txt
 	@touch $@
 
+# js-libp2p, with the node it needs; where there is no npm, its figures are missing, and say so.
+# The link is where node looks for packages from.
+$(BENCH_JS)/.installed: bench/peers/js/package.json bench/peers/js/package-lock.json
+	@mkdir -p $(BENCH_JS)
+	@cp bench/peers/js/package.json bench/peers/js/package-lock.json $(BENCH_JS)/
+	@ln -sf $(CURDIR)/bench/peers/js/gossip.mjs $(BENCH_JS)/gossip.mjs
+	@if command -v npm >/dev/null; then \
+		npm ci --prefix $(BENCH_JS) --ignore-scripts --no-audit --no-fund --loglevel error \
+			&& touch $@; \
+	else echo "make: without npm, js-libp2p is not measured" >&2; fi
+
 # No index and no host is written into a lock file: who installs chooses where from.
 COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-header --upgrade \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
-	$(COMPILE) --extra dev --extra l1 --output-file requirements-dev.lock pyproject.toml
-	$(COMPILE) --extra l1 --constraint requirements-dev.lock \
+	$(COMPILE) --extra dev --extra l1 --extra mdns --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) --extra l1 --extra mdns --constraint requirements-dev.lock \
 		--output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf $(VENV) $(BENCH_VENV) $(BENCH_JS) .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 		build dist
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -15,12 +15,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.figures import ASKED, CANNOT, COMPARED, FIGURES, PARTS, PEERS, RATIOS
+from bench.figures import ASKED, CANNOT, COMPARED, FIGURES, OURS, PARTS, RATIOS
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS_PYTHON = Path(os.environ.get("BENCH_VENV", ROOT / ".bench-venv")) / "bin" / "python"
 TIMEOUT_S = 120.0
-OURS = "whispurrnet"
+NAME = "whispurrnet"
 
 Measured = dict[str, dict[str, Any]]
 
@@ -51,10 +51,12 @@ def measure(asked: str, implementations: list[str], runs: int, level: int) -> li
     found: dict[str, list[Measured | str]] = {name: [] for name in implementations}
     for _ in range(runs):
         for name, results in found.items():
-            if name == OURS:
-                results.append(run(sys.executable, "bench.ours", asked, str(level)))
+            if name == NAME:
+                results.append(
+                    run(sys.executable, OURS.get(asked, "bench.ours"), asked, str(level))
+                )
             elif (asked, name) not in CANNOT:
-                results.append(run(PEERS_PYTHON, PEERS[name], asked))
+                results.append(run(PEERS_PYTHON, COMPARED[asked][name], asked))
     return [
         line(part, name, asked, results) for part in PARTS[asked] for name, results in found.items()
     ]
@@ -85,8 +87,8 @@ def ratios(part: str, values: dict[str, float]) -> str:
     """How many times a peer's figure ours is, and how many it should be."""
     said = []
     for ratio in RATIOS.get(part, ()):
-        if OURS in values and ratio.peer in values:
-            times = values[OURS] / values[ratio.peer]
+        if NAME in values and ratio.peer in values:
+            times = values[NAME] / values[ratio.peer]
             times = 1 / times if FIGURES[part].less else times
             wish = "aim" if ratio.aim else "at least"
             said.append(f"{times:.2g} x {ratio.peer} ({wish} {ratio.times:g})")
@@ -106,7 +108,7 @@ def show(lines: list[dict[str, Any]]) -> None:
         figure = FIGURES[made["figure"]]
         row = f"{made['figure']:<10} {made['impl']:<12} {number(made['value']):>10}"
         row += f" {made['unit']:<13}"
-        if made["impl"] == OURS:
+        if made["impl"] == NAME:
             sign = "<=" if figure.less else ">="
             row += f" {sign} {number(figure.bound)} (aim {number(figure.aim)})"
             said = ratios(
@@ -149,11 +151,11 @@ def main() -> int:
     asked = dict.fromkeys(whole.get(name, name) for name in chosen.figures or ASKED)
     ours_failed = False
     for name in asked:
-        implementations = [OURS]
-        if chosen.peers and name in COMPARED:
-            implementations += PEERS
+        implementations = [NAME]
+        if chosen.peers:
+            implementations += COMPARED.get(name, ())
         lines = measure(name, implementations, chosen.runs, chosen.level)
-        ours_failed |= any(m["impl"] == OURS and m["runs"] < chosen.runs for m in lines)
+        ours_failed |= any(m["impl"] == NAME and m["runs"] < chosen.runs for m in lines)
         if chosen.json:
             for made in lines:
                 print(json.dumps(made), flush=True)

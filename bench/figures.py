@@ -19,6 +19,9 @@ class Figure(NamedTuple):
     """Whether less is better."""
 
 
+GOSSIP = ("gossip_one", "gossip_ten")
+"""Delivered to nine receivers together; ten nodes in one process, and in ten."""
+
 FIGURES = {
     "handshake": Figure("handshakes/s", 350, 530),
     "oneway": Figure("messages/s", 250_000, 650_000),
@@ -26,6 +29,8 @@ FIGURES = {
     "rpc_p50": Figure("us", 300, 130, less=True),
     "rpc_64": Figure("requests/s", 60_000, 150_000),
     "bulk": Figure("MB/s", 400, 700),
+    "gossip_one": Figure("messages/s", 1_500, 40_000),
+    "gossip_ten": Figure("messages/s", 1_500, 40_000),
     "import": Figure("s", 0.30, 0.15, less=True),
     "rss": Figure("MB", 60, 45, less=True),
     "rss_link": Figure("kB", 80, 40, less=True),
@@ -38,8 +43,11 @@ PARTS = {name: (name,) for name in FIGURES} | {
 }
 """What can be asked for, and the figures that come of it."""
 
-ASKED = ("handshake", "oneway", "acked", "rpc", "bulk", "import", "rss", "idle")
+ASKED = ("handshake", "oneway", "acked", "rpc", "bulk", *GOSSIP, "import", "rss", "idle")
 """All of it, in order."""
+
+OURS = dict.fromkeys(GOSSIP, "bench.ours_gossip")
+"""Which module of ours measures what; the rest is `bench.ours`."""
 
 PEERS = {
     "libp2p": "bench.peers.libp2p_",
@@ -56,8 +64,15 @@ CANNOT = {
 }
 """What a peer cannot do, and why."""
 
-COMPARED = ("handshake", "oneway", "acked", "rpc", "bulk")
-"""What is done by the peers too; the rest is about our own process."""
+GOSSIP_PEERS = {
+    "libp2p": "bench.peers.libp2p_gossip",
+    "jslibp2p": "bench.peers.jslibp2p_gossip",
+}
+COMPARED = {
+    **dict.fromkeys(("handshake", "oneway", "acked", "rpc", "bulk"), PEERS),
+    **dict.fromkeys(GOSSIP, GOSSIP_PEERS),
+}
+"""What is done by the peers too, and by which; the rest is about our own process."""
 
 
 class Ratio(NamedTuple):
@@ -75,4 +90,5 @@ RATIOS = {
     "rpc_64": (Ratio("iroh", 15),),
     "rpc_p50": (Ratio("zenoh", 1, aim=True),),
     "handshake": (Ratio("reticulum", 1.5),),
+    **dict.fromkeys(GOSSIP, (Ratio("libp2p", 5), Ratio("jslibp2p", 10, aim=True))),
 }
