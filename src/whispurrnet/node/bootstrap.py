@@ -35,7 +35,7 @@ class Bootstrap:
         made: list[Connect] = []
         for place, (target, ref) in enumerate(zip(self._targets, refs, strict=True), 1):
             try:
-                made.append(target_of(target, ref, wall_ms, persistent=True))
+                made.append(target_of(target, ref, wall_ms, persistent=True, keep=False))
             except UsageError as error:
                 self._unusable[place] = str(error)
             else:

@@ -8,11 +8,12 @@ from whispurrnet.crypto.kex import Level, kem
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.direct import courier
 from whispurrnet.discovery import beacon
+from whispurrnet.gossip import membership, spread, stamp, standing, stem
 from whispurrnet.node.processor import aes_is_fast
 from whispurrnet.node.settings import Settings
 from whispurrnet.session import channel, handshake, mux, pool
 from whispurrnet.session.record import AES_RECORDS
-from whispurrnet.stack.config import Config, IdentityConfig
+from whispurrnet.stack.config import Config, GossipConfig, IdentityConfig
 
 
 def network_key(settings: Settings) -> Secret | None:
@@ -74,7 +75,8 @@ def build(settings: Settings) -> Config:
         ),
         beacon=beacon.Config(interval_s=settings.lan.interval_s),
         beacon_on=settings.lan.enabled and not settings.enable_stealth,
-        resonance_timeout_s=settings.resonance_timeout,
+        gossip=_gossip(settings),
+        meeting_place=settings.gossip.meeting_place,
         links_max=settings.max_peers * 4,
         records_max=known,
     )
@@ -94,6 +96,34 @@ def _handshake(settings: Settings) -> handshake.Config:
         timeout_s=session.handshake_timeout_s,
         half_open_max=session.half_open_max,
         handshakes_per_s_max=session.handshakes_per_s_max,
+    )
+
+
+def _gossip(settings: Settings) -> GossipConfig:
+    gossip = settings.gossip
+    return GossipConfig(
+        on=gossip.enabled,
+        share=gossip.share_address and not settings.enable_stealth,
+        shard_bits=gossip.shard_bits,
+        membership=membership.Config(
+            active=gossip.neighbours, outbound_min=min(4, gossip.neighbours // 2)
+        ),
+        spread=spread.Config(
+            fanout=gossip.fanout,
+            hops_max=gossip.max_hops,
+            served_hop=min(gossip.max_hops, 5),
+            sync_s=gossip.sync_s,
+            want_after_s=gossip.timeout_s,
+        ),
+        stem=stem.Config(on=gossip.stem),
+        standing=standing.Config(
+            messages_per_s=gossip.link_messages_per_s,
+            messages_burst=5 * gossip.link_messages_per_s,
+            bytes_per_s=gossip.link_bytes_per_s,
+            bytes_burst=4 * gossip.link_bytes_per_s,
+        ),
+        stamp=stamp.Config(base_bits=gossip.stamp_bits),
+        idle_max=max(1, settings.max_peers // 2),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a node says and hears: whispers, requests, resonances and streams.
+"""What a node says to its peers and hears of them: whispers, requests and streams.
 
 The half of `Node` that talks; `node.node` has the half that lives, listens and knows its peers.
 """
@@ -6,29 +6,21 @@ The half of `Node` that talks; `node.node` has the half that lives, listens and 
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from whispurrnet.base.errors import NetworkError, UsageError
-from whispurrnet.gossip.resonance import normalise
 from whispurrnet.node.feed import Feed
-from whispurrnet.node.peer import INBOX_BYTES_MAX, Message, Peer, Receipt, Request, weigh
+from whispurrnet.node.peer import Message, Peer, Receipt, Request
+from whispurrnet.node.spreading import INBOX_MAX, Spreading
 from whispurrnet.node.stream import Stream
-from whispurrnet.node.topic import Topic
 from whispurrnet.stack import events, protocols
 from whispurrnet.stack.events import Event
 
 if TYPE_CHECKING:
-    from whispurrnet.node.driver import Driver
-    from whispurrnet.node.news import News
-    from whispurrnet.node.settings import Settings
-    from whispurrnet.stack.stack import Stack
+    pass
 
 Handler: TypeAlias = Callable[[Request], bytes | Awaitable[bytes]]
-
-INBOX_MAX = 20_000
-"""Messages that wait for a consumer before the peers who send more are made to wait."""
 
 BACKLOG_MAX, BACKLOG_BYTES_MAX = 2_048, 4 << 20
 """Messages that wait for one peer, and their bytes, before `Peer.send` waits."""
@@ -37,18 +29,11 @@ STREAMS_WAITING_MAX = 256
 """Streams opened by peers that wait for the application."""
 
 
-class Conversation:
+class Conversation(Spreading):
     """The talking half of a node; `Node` brings what it needs."""
 
-    settings: Settings
-    stack: Stack
-    loop: asyncio.AbstractEventLoop
-    counters: dict[str, int]
-    _driver: Driver
-    _news: News
-
     def __init__(self) -> None:
-        self._refs = itertools.count(1)
+        super().__init__()
         self._held: dict[int, int] = {}
         self._room: dict[int, list[asyncio.Future[None]]] = {}
 
@@ -179,23 +164,6 @@ class Conversation:
         news.inbox.append(feed)
         return feed
 
-    def inbox(
-        self,
-        limit: int = INBOX_MAX,
-        *,
-        lossy: bool = False,
-        on_close: Callable[[Feed[Message]], None] | None = None,
-    ) -> Feed[Message]:
-        """A feed of messages; peers who were made to wait for it are read from again in time."""
-        return Feed(
-            limit,
-            lossy=lossy,
-            weigh=weigh,
-            weight_max=INBOX_BYTES_MAX,
-            on_room=self._release_all,
-            on_close=on_close,
-        )
-
     def mark_read(self, peer: Peer, message: Message) -> None:
         """Tell a peer that a message of its was read, and all before it."""
         if self.settings.direct.read_receipts and message.seq:
@@ -216,7 +184,8 @@ class Conversation:
             self._driver.read_on(number)
             self.submit(events.Suspended(peer.handle, False))
 
-    def _release_all(self) -> None:
+    def release_all(self) -> None:
+        """Read again from peers who were made to wait."""
         for handle in list(self._held):
             self.release(self._news.peers[handle])
 
@@ -267,55 +236,6 @@ class Conversation:
             raise
         finally:
             self._news.answers.pop(id, None)
-
-    # Resonance
-
-    async def resonate(
-        self,
-        intent: str,
-        payload: bytes,
-        *,
-        strength: float = 1.0,
-        priority: int = protocols.PRIORITY_DEFAULT,
-    ) -> int:
-        """Send to the direct peers that listen to an intent; their number is the answer.
-
-        Raises:
-            UsageError: The intent is empty, or the strength is not between 0 and 1.
-        """
-        if not 0.0 <= strength <= 1.0:
-            raise UsageError(f"a strength lies between 0 and 1, not {strength:g}")
-        event = events.Resonate(
-            ref=next(self._refs),
-            intent=intent,
-            payload=payload,
-            strength=strength,
-            priority=priority,
-            ttl_s=self.settings.message_ttl,
-        )
-        sent = len(self._driver.ask(event, events.Resonated).peers)
-        self.counters["sent"] += sent
-        return sent
-
-    def join(self, intent: str) -> Topic:
-        """Listen to an intent; peers are told, keyed so that nobody else can read it.
-
-        Raises:
-            UsageError: The intent is empty or too long.
-        """
-        known = normalise(intent)
-        feeds = self._news.topics
-
-        def leave(feed: Feed[Message]) -> None:
-            feeds[known].remove(feed)
-            if not feeds[known]:
-                del feeds[known]
-                self.submit(events.Unlisten(known))
-
-        feed = self.inbox(on_close=leave)
-        self.submit(events.Listen(known))
-        feeds.setdefault(known, []).append(feed)
-        return Topic(self, known, feed)
 
     # Streams
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from whispurrnet.base.errors import NetworkError, WhispurrError
 from whispurrnet.base.log import get
 from whispurrnet.base.machine import Tick
-from whispurrnet.lan.multicast import Multicast
+from whispurrnet.lan.lan import Lan
 from whispurrnet.stack import events
 from whispurrnet.stack.stack import Stack
 from whispurrnet.transport.dialer import Dialer
@@ -97,7 +97,7 @@ class Driver:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stack = stack
-        self.multicast: Multicast | None = None
+        self.lan: Lan | None = None
         self._dialer = dialer
         self._news = news
         self._flushed = flushed
@@ -307,5 +307,5 @@ class Driver:
         port.attach(link)
 
     def _announce(self, effect: events.Announce) -> None:
-        if self.multicast is not None:
-            self.multicast.send(effect.data)
+        if self.lan is not None:
+            self.lan.send(effect.data)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from whispurrnet.base.errors import HostError
 from whispurrnet.base.log import get
-from whispurrnet.lan.multicast import Multicast, local_addresses
+from whispurrnet.lan.lan import Lan
+from whispurrnet.lan.multicast import local_addresses
 from whispurrnet.node.settings import Settings
 from whispurrnet.node.status import Problem
 from whispurrnet.stack import events
@@ -48,17 +49,19 @@ class Listening:
         self.dialer = Dialer(self.transports)
         self.state = ListenerState.NOT_LISTENING
         self._listeners: list[Listener] = []
-        self._multicast: Multicast | None = None
+        self._lan: Lan | None = None
         self.problems: list[Problem] = []
         self.extra: tuple[str, ...] = ()
         """Addresses that somebody else listens on for us, such as the gateway's `/ws`."""
 
     def certify(self, identity: Ephemeral) -> None:
-        """Show a certificate from now on, if a listener needs one.
+        """This is who we are now: show a certificate, if a listener needs one; take new names.
 
         Raises:
             HostError: The files of the settings hold none.
         """
+        if self._lan is not None:
+            self._lan.renew()
         if not any(parse(text).is_tls for text in self._settings.listen):
             return
         files = self._settings.tls
@@ -89,25 +92,30 @@ class Listening:
                 raise
             self._listeners.append(listener)
         if self._settings.lan.enabled and not self._settings.enable_stealth:
-            await self._start_multicast(driver)
+            await self._start_lan(driver)
         self.state = ListenerState.LISTENING
 
-    async def _start_multicast(self, driver: Driver) -> None:
-        lan = self._settings.lan
-        multicast = Multicast(lan.multicast_port, lan.multicast_group, lan.multicast_group6)
-        try:
-            await multicast.start(lambda data: driver.submit(events.Datagram(data)))
-        except HostError as error:
-            log.warning("not seen on the local network: %s", error)
-            self.problems.append(
-                Problem(
-                    "not seen on the local network",
-                    str(error),
-                    "join by ticket, or choose another lan.multicast_port",
-                )
-            )
-            return
-        self._multicast = driver.multicast = multicast
+    async def _start_lan(self, driver: Driver) -> None:
+        wanted = self._settings.lan
+        ports = [listener.address.port for listener in self._listeners]
+        self._lan = driver.lan = Lan(
+            wanted.methods,
+            wanted.multicast_port,
+            wanted.multicast_group,
+            wanted.multicast_group6,
+            service_port=next(filter(None, ports), self._settings.port or 9000),
+        )
+        failed = await self._lan.start(
+            lambda data, method: driver.submit(events.Datagram(data, method))
+        )
+        for method, error in failed.items():
+            log.warning("not seen on the local network by %s: %s", method, error)
+        alone = not self._lan.methods
+        told = [item for item in failed.items() if alone or item[0] in wanted.methods]
+        for method, error in told[:1] if alone else told:
+            by = "" if alone else f" by {method}"
+            cure = "join by ticket, or choose other lan.methods or another lan.multicast_port"
+            self.problems.append(Problem(f"not seen on the local network{by}", str(error), cure))
 
     async def stop(self) -> None:
         """Stop listening; links that are open stay."""
@@ -115,8 +123,8 @@ class Listening:
         for listener in self._listeners:
             await listener.close()
         self._listeners.clear()
-        if self._multicast is not None:
-            self._multicast.close()
+        if self._lan is not None:
+            await self._lan.close()
         self.state = ListenerState.NOT_LISTENING
 
     @property

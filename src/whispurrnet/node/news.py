@@ -15,17 +15,15 @@ from whispurrnet.base.bounded import LruDict
 from whispurrnet.base.errors import HostError, NetworkError, WhispurrError
 from whispurrnet.base.log import get
 from whispurrnet.node.feed import Feed
-from whispurrnet.node.peer import Message, Peer, Receipt, Request, weigh
+from whispurrnet.node.peer import Message, Peer, Receipt, Request
+from whispurrnet.node.spread_news import SpreadNews, shown
 from whispurrnet.node.stream import Stream
-from whispurrnet.stack import events, protocols
+from whispurrnet.stack import events
 
 if TYPE_CHECKING:
     from whispurrnet.node.node import Node
 
 log = get(__name__)
-
-EARLY_MAX, EARLY_BYTES_MAX = 1_000, 16 << 20
-"""Messages kept while nobody consumes any, and their bytes; the oldest goes first."""
 
 HANDLED_BYTES_MAX = 32 << 20
 """Bytes of requests of one peer that handlers may hold at a time; more are turned away."""
@@ -34,7 +32,7 @@ RECEIPTS_MAX = 10_000
 """Receipts kept after the message was received, in case it is read."""
 
 
-class News:
+class News(SpreadNews):
     """Takes the stack's news.
 
     Args:
@@ -42,8 +40,7 @@ class News:
     """
 
     def __init__(self, node: Node) -> None:
-        self._node = node
-        self.peers: dict[int, Peer] = {}
+        super().__init__(node)
         self.receipts: dict[int, Receipt] = {}
         self.received: LruDict[int, Receipt] = LruDict(RECEIPTS_MAX)
         self.connects: dict[int, asyncio.Future[Peer]] = {}
@@ -54,13 +51,7 @@ class News:
         self.handling: dict[tuple[int, int], asyncio.Task[Any]] = {}
         self.handled_bytes: Counter[int] = Counter()
         self.kinds: dict[int, Feed[Message]] = {}
-        self.inbox: list[Feed[Message]] = []
-        self.topics: dict[str, list[Feed[Message]]] = {}
-        self.watchers: list[Feed[dict[str, Any]]] = []
         self.incoming: Feed[Stream] | None = None
-        self.early: Feed[Message] = Feed(
-            EARLY_MAX, lossy=True, weigh=weigh, weight_max=EARLY_BYTES_MAX
-        )
         self.away: dict[int, tuple[str, float]] = {}
         self._routes: dict[type, Callable[[Any], None]] = {
             events.Delivered: self._delivered,
@@ -77,10 +68,11 @@ class News:
             events.PeerUp: self._peer_up,
             events.PeerDown: self._peer_down,
             events.PeerRenamed: self._peer_renamed,
+            events.PeerPresence: self._peer_presence,
             events.PeerForgotten: self._peer_forgotten,
             events.Connected: self._connected,
             events.ConnectFailed: self._connect_failed,
-            events.Resonance: self._resonance,
+            **self.spread_routes,
             events.RoundTrip: self._round_trip,
             events.Rotated: self._rotated,
             events.PinsChanged: lambda _: self._try("the pins cannot be kept", node.keep),
@@ -91,18 +83,14 @@ class News:
         """Take one piece of news."""
         self._routes[type(effect)](effect)
 
-    def tell(self, type: str, **facts: Any) -> None:
-        """Put an event into the feeds of those who watch."""
-        if self.watchers:
-            event = {"type": type, "time_ms": int(time.time() * 1000), **facts}
-            for feed in self.watchers:
-                feed.put((event,))
-
     def close(self) -> None:
         """Nothing will arrive any more: whoever waits for something hears so."""
         for waiter in self.connects.values():
             if not waiter.done():
                 waiter.set_exception(NetworkError("the node was closed"))
+        for sending in self.spread.values():
+            if not sending.done():
+                sending.set_exception(NetworkError("the node was closed"))
         for receipt in self.receipts.values():
             receipt.advance("failed")
         for receipt in self.received.values():
@@ -144,26 +132,6 @@ class News:
             feed.put(messages)
             if feed.full:
                 self._node.hold(sender)
-
-    def _resonance(self, effect: events.Resonance) -> None:
-        sender = self.peers[effect.peer]
-        self._node.counters["received"] += 1
-        message = Message(
-            effect.payload,
-            sender,
-            protocols.RESONANCE,
-            effect.intent,
-            effect.lane,
-            effect.strength,
-            int(time.time() * 1000),
-            effect.seq,
-        )
-        feeds = self.topics.get(effect.intent, [])
-        for feed in feeds:
-            feed.put((message,))
-            if feed.full:
-                self._node.hold(sender)
-        self.tell("resonance", **shown(message))
 
     def _progress(self, effect: events.Progress) -> None:
         id, state = effect.id, effect.state
@@ -329,6 +297,10 @@ class News:
         peer = self.peers[effect.peer]
         self.tell("peer_rotated", old=effect.old.hex(), peer=effect.new.hex(), name=peer.name)
 
+    def _peer_presence(self, effect: events.PeerPresence) -> None:
+        peer = self.peers[effect.peer]
+        self.tell("presence", peer=peer.id, name=peer.name, state=effect.state, note=effect.note)
+
     def _peer_forgotten(self, effect: events.PeerForgotten) -> None:
         self.peers.pop(effect.peer, None)
         self.away.pop(effect.peer, None)
@@ -370,22 +342,3 @@ class News:
             self._node.failures[what] = str(error)
         else:
             self._node.failures.pop(what, None)
-
-
-def shown(message: Message) -> dict[str, Any]:
-    """A message as a JSON-ready event; a body that is not text is given in hexadecimal."""
-    try:
-        body, encoding = message.body.decode(), "text"
-    except UnicodeDecodeError:
-        body, encoding = message.body.hex(), "hex"
-    return {
-        "sender": message.sender.id,
-        "name": message.sender.name,
-        "kind": message.kind,
-        "topic": message.topic,
-        "priority": message.priority,
-        "strength": message.strength,
-        "received_ms": message.received_ms,
-        "encoding": encoding,
-        "body": body,
-    }

@@ -52,7 +52,7 @@ class Node(Conversation):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.loop = asyncio.get_running_loop()
-        self.counters = {"sent": 0, "received": 0}
+        self.counters = {"sent": 0, "received": 0, "dropped": 0}
         self.extensions: list[str] = []
         self.warnings: dict[str, None] = {}
         self.failures: dict[str, str] = {}
@@ -182,7 +182,7 @@ class Node(Conversation):
     @property
     def intents(self) -> tuple[str, ...]:
         """What it listens to."""
-        return tuple(self.stack.shared.intents)
+        return self.stack.gossiping.keyring.intents()
 
     @property
     def problems(self) -> list[snapshots.Problem]:
@@ -204,10 +204,6 @@ class Node(Conversation):
             why, _, cure = reason.partition("; ")
             found.append(snapshots.Problem(what, why, cure))
         return found
-
-    def now(self) -> float:
-        """The node's clock: monotonic seconds."""
-        return time.monotonic()
 
     def status(self) -> snapshots.Status:
         """The whole node at one moment."""

@@ -34,7 +34,8 @@ class Message(msgspec.Struct, frozen=True, gc=False, eq=False):
     """One message that arrived."""
 
     body: bytes
-    sender: Peer
+    sender: Peer | None
+    """Who sent it; None for what was spread and is not signed by a peer of ours."""
     kind_number: int = protocols.WHISPER
     topic: str | None = None
     """The intent it came by, or None for a whisper."""
@@ -44,6 +45,17 @@ class Message(msgspec.Struct, frozen=True, gc=False, eq=False):
     """Unix time in milliseconds at which it arrived here."""
     seq: int = 0
     """Its place in the sender's order, or 0 if it wanted no receipt."""
+    author: str = ""
+    """Of what was spread: the id of the node that signed it, 64 hexadecimal characters, if any."""
+    id: str = ""
+    """Of what was spread: 32 hexadecimal characters, the same everywhere."""
+
+    @property
+    def sender_name(self) -> str:
+        """A name for people; `somebody` when nobody says who sent it."""
+        if self.sender is not None:
+            return self.sender.name
+        return name_of(PeerId(bytes.fromhex(self.author))) if self.author else "somebody"
 
     @property
     def kind(self) -> str:
@@ -52,7 +64,7 @@ class Message(msgspec.Struct, frozen=True, gc=False, eq=False):
 
     def mark_read(self) -> None:
         """Tell the sender that a person read it; nothing happens if it wanted no receipt."""
-        if self.seq:
+        if self.seq and self.sender is not None:
             self.sender.mark_read(self)
 
 
@@ -205,6 +217,11 @@ class Peer:
     def trust(self) -> str:
         """`unknown`, `seen`, `introduced`, `verified` or `revoked`."""
         return TRUST_WORDS.get(self._node.trust_of(self), "unknown")
+
+    @property
+    def presence(self) -> tuple[str, str]:
+        """How it says it is doing, and its note; `offline` when it is not connected."""
+        return self.record.presence if self.connected else ("offline", "")
 
     @property
     def profile(self) -> str:

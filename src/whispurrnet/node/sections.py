@@ -132,13 +132,47 @@ class DirectSettings(Section, frozen=True):
     """Tell a sender when its message was read."""
 
 
+class GossipSettings(Section, frozen=True):
+    """How messages spread through the mesh, and among whom."""
+
+    enabled: bool = True
+    """Pass messages of others on, and hear what is for everyone."""
+    share_address: bool = True
+    """Others may be told where this node is, so that they can become its neighbours."""
+    meeting_place: bool = True
+    """Others may meet under a name through this node, which does not learn the name."""
+    neighbours: Annotated[int, Meta(ge=2, le=50)] = 8
+    """How many neighbours this node has in the mesh; peers it was told to reach come on top."""
+    fanout: Annotated[int, Meta(ge=1, le=50)] = 3
+    """To how many of them a message is pushed; the others are told that it is there."""
+    max_hops: Annotated[int, Meta(ge=1, le=64)] = 10
+    """How often a message is pushed on; the same everywhere in a realm."""
+    stem: bool = True
+    """Let messages take a detour before they spread, so that their origin is hard to tell."""
+    stamp_bits: Annotated[int, Meta(ge=0, le=20)] = 14
+    """The work that a message must show; each bit doubles it; the same everywhere in a realm."""
+    shard_bits: Annotated[int, Meta(ge=0, le=6)] = 0
+    """Cut the realm into 2^bits parts; for many thousand nodes; the same everywhere in a realm."""
+    link_messages_per_s: Annotated[float, Meta(gt=0)] = 20.0
+    """Messages taken of one neighbour; five times that at once."""
+    link_bytes_per_s: Annotated[float, Meta(gt=0)] = 256 * 1024.0
+    """Bytes of gossip taken of one neighbour; four times that at once."""
+    sync_s: Seconds = 60.0
+    """How often to compare with a neighbour what each has."""
+    timeout_s: Seconds = 0.4
+    """How long to wait for a message that was announced before asking for it."""
+
+
 class LanSettings(Section, frozen=True):
     """Finding peers on the local network."""
 
     enabled: bool = True
+    methods: tuple[Literal["auto", "multicast", "broadcast", "mdns"], ...] = ("auto",)
+    """How; auto: multicast, broadcast, and mDNS where `whispurrnet[mdns]` is installed."""
     multicast_group: str = "239.192.74.1"
     multicast_group6: str = "ff12::7e5a"
     multicast_port: Port = 9746
+    """The UDP port of multicast and broadcast; all nodes of a network use the same."""
     interval_s: Seconds = 5.0
 
 
@@ -151,6 +185,8 @@ class GatewaySettings(Section, frozen=True):
     allowed_origins: tuple[str, ...] = ()
     """Web origins besides the node's own, such as `https://panel.example.org`."""
     body_bytes_max: Count = 2 * 2**20
+    metrics: bool = False
+    """Figures for Prometheus at `/metrics`, to whoever may use the REST API; they name nobody."""
 
 
 class TlsSettings(Section, frozen=True):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast, get_type_hints
+from typing import Any, Literal, cast, get_origin, get_type_hints
 
 import msgspec
 
@@ -22,6 +22,7 @@ from whispurrnet.node.sections import (
     Count,
     DirectSettings,
     GatewaySettings,
+    GossipSettings,
     IdentitySettings,
     LanSettings,
     LogSettings,
@@ -33,12 +34,14 @@ from whispurrnet.node.sections import (
     SessionSettings,
     TlsSettings,
 )
+from whispurrnet.node.seed_names import SEED_NAMES
 
 FILE_NAME = "whispurr.toml"
 ENV_PREFIX = "WHISPURRNET_"
 #: Variables of the command line itself, which are not settings.
 ENV_RESERVED = frozenset(
-    f"{ENV_PREFIX}{name}" for name in ("CONFIG", "API", "TICKET", "CODE", "OUTPUT", "DEBUG")
+    f"{ENV_PREFIX}{name}"
+    for name in ("CONFIG", "API", "TICKET", "TOPIC_KEY", "CODE", "OUTPUT", "DEBUG")
 )
 
 
@@ -66,6 +69,7 @@ class Settings(Section, frozen=True):
     session: SessionSettings = SessionSettings()
     pool: PoolSettings = PoolSettings()
     direct: DirectSettings = DirectSettings()
+    gossip: GossipSettings = GossipSettings()
     lan: LanSettings = LanSettings()
     gateway: GatewaySettings = GatewaySettings()
     tls: TlsSettings = TlsSettings()
@@ -155,35 +159,6 @@ PROFILES: dict[str, dict[str, Any]] = {
     "synaptic": {"max_peers": 50},
     "chum": {"session.heartbeat_s": 10.0, "identity.long_term": True},
     "device": {"max_peers": 20, "direct.body_max": 1024},
-}
-
-
-def _level(value: object) -> object:
-    """`Level3` of the sources is 3."""
-    if isinstance(value, str) and value.startswith("Level"):
-        return int(value[5:]) if value[5:].isdigit() else value
-    return value
-
-
-def _seconds(value: object) -> object:
-    return value / 1000 if isinstance(value, int | float) else value
-
-
-def _same(value: object) -> object:
-    return value
-
-
-#: Names of the sources for keys of ours, and what turns their value into ours.
-SEED_NAMES: dict[str, tuple[str, Callable[[object], object]]] = {
-    "whispurrnet_host": ("host", _same),
-    "whispurrnet_port": ("port", _same),
-    "enable_stealth_mode": ("enable_stealth", _same),
-    "listen_addrs": ("listen", _same),
-    "bootstrap_peers": ("bootstrap", _same),
-    "mlkem_security_level": ("session.level", _level),
-    "timeout": ("session.timeout_ms", _same),
-    "maxRetries": ("session.max_retries", _same),
-    "heartbeatInterval": ("session.heartbeat_s", _seconds),
 }
 
 
@@ -303,7 +278,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _convert(path: str, given: object, origin: str, *, text: bool) -> Any:
     kind, value = KEYS[path], given
-    if text and kind == tuple[str, ...]:
+    if text and get_origin(kind) is tuple:
         value = _words(str(value))
     try:
         return msgspec.convert(value, kind, strict=not text, dec_hook=_secret)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from whispurrnet.base.log import get
+from whispurrnet.gossip.spread_events import COUNTS
 
 if TYPE_CHECKING:
     from whispurrnet.node.node import Node
@@ -85,7 +86,7 @@ def peer_status(node: Node, peer: Peer) -> PeerStatus:
         bytes_sent=peer.bytes_sent,
         bytes_received=peer.bytes_received,
         reason="" if connected else node.why_away(peer),
-        cure="" if connected else "it is called again by itself; or: whispurr join TICKET",
+        cure="" if connected else f"whispurr why {peer.name}; or: whispurr join TICKET",
     )
 
 
@@ -125,11 +126,21 @@ def status(node: Node) -> Status:
 
 
 def stats(node: Node) -> dict[str, Any]:
-    """Counters by the seeds' names (B21, D23) and ours; nobody's name is among them."""
-    shared = node.stack.shared
+    """Counters by the seeds' names (B21, D23) and ours; nobody's name is among them.
+
+    `averageLatency` is the mean of the last round trips to each peer, in milliseconds, and
+    `gossipEfficiency` the share of the copies of messages that were new here; both are null until
+    there is something to tell. `bytesSent` and `bytesReceived` are those of the sessions that
+    stand now. Figures of parts that this version does not have are left out.
+    """
     lives = [record.live for record in node.stack.roster if record.live is not None]
     rtts = [peer.rtt_s for peer in node.peers if peer.rtt_s is not None]
-    counts = shared.meter.snapshot()
+    spread = gossip(node)
+    copies = spread["received"] + spread["duplicates"]
+    counts = node.stack.shared.meter.snapshot()
+    for name, count in spread.items():
+        if f"gossip_{name}" in counts:
+            counts[f"gossip_{name}"] = max(counts[f"gossip_{name}"], count)
     return {
         "connectedPeers": len(lives),
         "quantumSecureConnections": sum(live.level > 0 for live in lives),
@@ -138,11 +149,23 @@ def stats(node: Node) -> dict[str, Any]:
         "averageLatency": round(sum(rtts) / len(rtts) * 1000, 3) if rtts else None,
         "uptime": int(node.uptime_s * 1000),
         "activeExtensions": node.extensions,
+        "gossipEfficiency": round(spread["received"] / copies, 4) if copies else None,
         "bytesSent": sum(live.channel.bytes_sent for live in lives),
         "bytesReceived": sum(live.channel.bytes_received for live in lives),
         "identityRotations": counts["rotations"],
+        "neighbours": len(node.neighbours()),
+        "gossip": spread,
         "counters": counts,
     }
+
+
+def gossip(node: Node) -> dict[str, int]:
+    """What became of the messages that spread through this node, in all its shards."""
+    found = dict.fromkeys(COUNTS, 0)
+    for overlay in node.stack.gossiping.overlays.values():
+        for name, count in overlay.spread.stats.items():
+            found[name] += count
+    return found
 
 
 def debug(node: Node) -> dict[str, Any]:
@@ -167,5 +190,15 @@ def debug(node: Node) -> dict[str, Any]:
             if (live := record.live) is not None
         ],
         "identities": len(stack.shared.identities),
+        "overlays": [
+            {
+                "shard": overlay.shard,
+                "neighbours": len(overlay.neighbours),
+                "contacts": len(overlay.membership.passive),
+                "stamp_bits": overlay.difficulty.bits(node.now()),
+                "messages_per_s": round(overlay.difficulty.load_per_s(node.now()), 3),
+            }
+            for overlay in stack.gossiping.overlays.values()
+        ],
         "stats": stats(node),
     }

@@ -9,7 +9,9 @@ from whispurrnet.wire.ids import parse_peer_id
 from whispurrnet.wire.ticket import Ticket
 
 
-def target_of(target: Ticket | str, ref: int, wall_ms: int, *, persistent: bool) -> events.Connect:
+def target_of(
+    target: Ticket | str, ref: int, wall_ms: int, *, persistent: bool, keep: bool = True
+) -> events.Connect:
     """The event that reaches a peer.
 
     Args:
@@ -17,6 +19,7 @@ def target_of(target: Ticket | str, ref: int, wall_ms: int, *, persistent: bool)
         ref: The number of the answer.
         wall_ms: Unix time in milliseconds.
         persistent: Keep trying for ever.
+        keep: The peer is wanted for itself, not only as a way into the mesh.
 
     Raises:
         UsageError: It is none of them, or a ticket whose time is over.
@@ -29,6 +32,7 @@ def target_of(target: Ticket | str, ref: int, wall_ms: int, *, persistent: bool)
             addresses=(str(address.with_peer("")),),
             expected_id=parse_peer_id(address.peer_id) if address.peer_id else None,
             persistent=persistent,
+            keep=keep,
         )
     ticket = Ticket.parse(target) if isinstance(target, str) else target
     ticket.check(wall_ms)
@@ -44,4 +48,5 @@ def target_of(target: Ticket | str, ref: int, wall_ms: int, *, persistent: bool)
         persona=ticket.persona,
         psk=ticket.psk,
         persistent=persistent,
+        keep=keep,
     )

@@ -1,7 +1,4 @@
-"""A topic: those direct peers who listen to the same intent.
-
-Until gossip exists, a message goes to the direct peers that announced the intent, and no further.
-"""
+"""A topic: everybody in the mesh who listens to the same intent."""
 
 from __future__ import annotations
 
@@ -12,16 +9,19 @@ from whispurrnet.node.feed import Feed
 from whispurrnet.stack import protocols
 
 if TYPE_CHECKING:
-    from whispurrnet.node.conversation import Conversation
     from whispurrnet.node.peer import Message
+    from whispurrnet.node.spreading import Sent, Spreading
 
 
 class Topic:
     """Joined with `Node.join`; an asynchronous context manager and iterator."""
 
-    def __init__(self, node: Conversation, intent: str, feed: Feed[Message]) -> None:
+    def __init__(
+        self, node: Spreading, intent: str, key: bytes | None, feed: Feed[Message]
+    ) -> None:
         self._node = node
         self._feed = feed
+        self._key = key
         self.intent = intent
 
     def __repr__(self) -> str:
@@ -33,13 +33,21 @@ class Topic:
         *,
         strength: float = 1.0,
         priority: int = protocols.PRIORITY_DEFAULT,
-    ) -> int:
-        """Send to the direct peers that listen; their number is the answer.
+        signed: bool = False,
+    ) -> Sent:
+        """Send to all who listen; see `Node.resonate`.
 
         Raises:
-            UsageError: The strength is not between 0 and 1.
+            UsageError: The payload is too long, or the strength not between 0 and 1.
         """
-        return await self._node.resonate(self.intent, payload, strength=strength, priority=priority)
+        return await self._node.resonate(
+            self.intent,
+            payload,
+            strength=strength,
+            priority=priority,
+            key=self._key,
+            signed=signed,
+        )
 
     def close(self) -> None:
         """Listen no longer."""

@@ -168,6 +168,11 @@ class Mux:
         self._next_id = id + 2
         return id
 
+    @property
+    def busy(self) -> bool:
+        """Whether a stream is open."""
+        return bool(self._streams)
+
     def buffered(self, stream: int) -> int:
         """How many bytes of a stream wait to be sent."""
         state = self._streams.get(stream)

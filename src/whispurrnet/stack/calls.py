@@ -30,6 +30,7 @@ class Call:
         "error",
         "expected_id",
         "invited",
+        "keep",
         "persistent",
         "persona",
         "psk",
@@ -46,6 +47,8 @@ class Call:
         self.invited = False
         """Whether `psk` is that of an invite."""
         self.persistent = False
+        self.keep = True
+        """Whether the peer is wanted for itself, not only as somebody in the mesh."""
         self.error: WhispurrError | None = None
         """Why it was not reached the last time."""
         self.refs: list[int] = []
@@ -67,6 +70,8 @@ class Calls:
         self._calls: dict[bytes, Call] = {}
         self._dials: dict[int, bytes] = {}
         self._next_dial = 1
+        self.lost_hope: list[bytes] = []
+        """Static keys of targets that nobody waits for and that are called no longer."""
 
     @property
     def deadline(self) -> float | None:
@@ -100,6 +105,7 @@ class Calls:
         if known is not None:
             call.refs = known.refs + call.refs
             call.persistent = call.persistent or known.persistent
+            call.keep = call.keep or known.keep
             call.persona = call.persona or known.persona
             if call.psk is None:
                 call.psk, call.invited = known.psk, known.invited
@@ -163,7 +169,12 @@ class Calls:
         effects = list(self._perform(pool.Unwant(target), now))
         if call is not None:
             effects += [events.ConnectFailed(ref, error) for ref in call.refs]
+            self._despair(call)
         return effects
+
+    def _despair(self, call: Call) -> None:
+        if call.static_key is not None and not call.keep:
+            self.lost_hope.append(call.static_key)
 
     def waits_no_more(self, ref: int, now: float) -> list[events.Effect]:
         """Who asked for a call has stopped waiting; one that nobody else wants ends."""
@@ -182,7 +193,9 @@ class Calls:
             return []
         refs, call.refs = call.refs, []
         effects: list[events.Effect] = [events.Connected(ref, peer) for ref in refs]
-        if refs and not call.persistent:  # asked for by name: keep it, whatever the path does
+        if (
+            refs and not call.persistent and call.keep
+        ):  # asked for by name: keep it, whatever the path does
             call.persistent = True
             effects += self._perform(self._wanted(target, call, now), now)
         return effects
@@ -217,6 +230,8 @@ class Calls:
                     error = (call.error if call else None) or NetworkError(reason)
                     for ref in call.refs if call else ():
                         yield events.ConnectFailed(ref, error)
+                    if call is not None:
+                        self._despair(call)
                 case pool.Stop(target):
                     # the dial ends by itself; whatever came of it is nobody's any more
                     self._dials = {d: t for d, t in self._dials.items() if t != target}

@@ -7,7 +7,31 @@ import msgspec
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.direct import courier
 from whispurrnet.discovery import beacon
+from whispurrnet.gossip import membership, spread, stamp, standing, stem
 from whispurrnet.session import channel, handshake, mux, pool
+
+
+class GossipConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How messages spread, and among whom."""
+
+    on: bool = True
+    """Whether this node takes part: passes messages on, and hears what is for everyone."""
+
+    share: bool = True
+    """Whether our address may be told to others, so that they can become neighbours."""
+
+    shard_bits: int = 0
+    """The realm is cut into 2^bits shards, the same everywhere in it; a node joins those of its
+    intents. 0 serves some thousand nodes."""
+
+    membership: membership.Config = membership.Config()
+    spread: spread.Config = spread.Config()
+    stem: stem.Config = stem.Config()
+    standing: standing.Config = standing.Config()
+    stamp: stamp.Config = stamp.Config()
+
+    idle_max: int = 50
+    """Sessions kept that no overlay and nobody else needs; beyond, the oldest of these end."""
 
 
 class IdentityConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,8 +55,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     courier: courier.Config = courier.Config()
     beacon: beacon.Config = beacon.Config()
     beacon_on: bool = True
-    resonance_timeout_s: float = 30.0
-    """How long a resonance waits for peers that begin to listen."""
+    gossip: GossipConfig = GossipConfig()
+    meeting_place: bool = True
+    """Whether others may meet under a name through this node."""
 
     links_max: int = 400
     """Links of any state; one more inbound takes the place of a silent one, or is refused."""

@@ -34,6 +34,7 @@ __all__ = [
     "Answered",
     "Ask",
     "Asked",
+    "Broadcast",
     "Close",
     "Connect",
     "ConnectFailed",
@@ -47,8 +48,11 @@ __all__ = [
     "Effect",
     "Event",
     "Farewell",
+    "FindName",
     "FinishStream",
     "Flush",
+    "FoundName",
+    "Gossiped",
     "Hold",
     "Invite",
     "Invited",
@@ -60,22 +64,27 @@ __all__ = [
     "Listen",
     "Listening",
     "MarkRead",
+    "Neighbour",
     "OpenStream",
     "PeerDown",
     "PeerForgotten",
+    "PeerPresence",
     "PeerRenamed",
     "PeerUp",
     "PingPeer",
     "PinsChanged",
     "Post",
     "Progress",
+    "Register",
     "ResetStream",
-    "Resonance",
     "Resonate",
     "Resonated",
     "RotateIdentity",
     "Rotated",
     "RoundTrip",
+    "SetPresence",
+    "Solve",
+    "Solved",
     "StopWaiting",
     "StreamData",
     "StreamFinished",
@@ -87,6 +96,7 @@ __all__ = [
     "Tick",
     "Unlisten",
     "Warned",
+    "Withdraw",
     "Write",
     "WriteStream",
 ]
@@ -143,6 +153,8 @@ class Datagram(msgspec.Struct, frozen=True):
     """Something was announced on the local network."""
 
     data: bytes
+    method: str = "multicast"
+    """How it came: `multicast`, `broadcast` or `mdns`."""
 
 
 class Flush(msgspec.Struct, frozen=True):
@@ -170,6 +182,8 @@ class Connect(msgspec.Struct, frozen=True, kw_only=True):
     psk: Secret | None = None
     persistent: bool = False
     """Keep trying for ever, with backoff."""
+    keep: bool = True
+    """Whether it is wanted for itself; otherwise it may go when the mesh has other neighbours."""
 
 
 class StopWaiting(msgspec.Struct, frozen=True):
@@ -236,30 +250,83 @@ class PingPeer(msgspec.Struct, frozen=True):
 
 
 class Listen(msgspec.Struct, frozen=True):
-    """Resonances with this intent are wanted."""
+    """Messages that resonate with this intent are wanted."""
 
     intent: str
+    key: bytes | None = None
+    """The 32-byte key of a private topic, or None: whoever can guess the intent may listen."""
+    threshold: float = 0.5
+    """How strongly they must resonate, 0 to 1."""
 
 
 class Unlisten(msgspec.Struct, frozen=True):
     """They are no longer."""
 
     intent: str
+    key: bytes | None = None
 
 
 class Resonate(msgspec.Struct, frozen=True):
-    """Send to the direct peers that listen to an intent; the answer is `Resonated`, at once."""
+    """Spread a message to whoever listens to an intent; the answer is `Resonated`."""
 
     ref: int
     intent: str
     payload: bytes
-    strength: float
-    priority: int
-    ttl_s: float
+    strength: float = 1.0
+    priority: int = 5
+    ttl_s: float = 300.0
+    key: bytes | None = None
+    """That of a private topic."""
+    signed: bool = False
+    """Whether listeners are to know who sent it."""
+
+
+class Broadcast(msgspec.Struct, frozen=True):
+    """Spread a message to everyone in the realm; the answer is `Resonated`."""
+
+    ref: int
+    payload: bytes
+    urgent: bool = False
+    """An emergency: it overtakes everything, and goes by no detour that would hide its origin."""
+    ttl_s: float = 300.0
+    signed: bool = False
+
+
+class Solved(msgspec.Struct, frozen=True):
+    """The answer to a `Solve`."""
+
+    ref: int
+    value: bytes
+
+
+class Register(msgspec.Struct, frozen=True):
+    """Be found under a name from now on, at the peers that are meeting places."""
+
+    name: str
+
+
+class Withdraw(msgspec.Struct, frozen=True):
+    """Be found under it no longer."""
+
+    name: str
+
+
+class FindName(msgspec.Struct, frozen=True):
+    """Look who is registered under a name; `FoundName` comes as often as somebody answers."""
+
+    ref: int
+    name: str
 
 
 class RotateIdentity(msgspec.Struct, frozen=True):
     """Take a new ephemeral identity now."""
+
+
+class SetPresence(msgspec.Struct, frozen=True):
+    """Tell the peers how we are doing: `online`, `away`, `busy` or `asleep`, and a note."""
+
+    state: str
+    note: str = ""
 
 
 class Invite(msgspec.Struct, frozen=True):
@@ -300,8 +367,14 @@ Event: TypeAlias = (
     | Listen
     | Unlisten
     | Resonate
+    | Broadcast
+    | Solved
+    | Register
+    | Withdraw
+    | FindName
     | RotateIdentity
     | Invite
+    | SetPresence
     | Farewell
     | Tick
 )
@@ -367,6 +440,14 @@ class PeerRenamed(msgspec.Struct, frozen=True):
     new: PeerId
 
 
+class PeerPresence(msgspec.Struct, frozen=True):
+    """A peer says how it is doing."""
+
+    peer: int
+    state: str
+    note: str
+
+
 class PeerForgotten(msgspec.Struct, frozen=True):
     """A peer's record made room for another."""
 
@@ -387,22 +468,59 @@ class ConnectFailed(msgspec.Struct, frozen=True):
     error: WhispurrError
 
 
-class Resonance(msgspec.Struct, frozen=True):
-    """A resonance whose intent is listened to arrived."""
+class Gossiped(msgspec.Struct, frozen=True):
+    """A message that was spread arrived, and is for us."""
 
-    peer: int
+    kind: int
+    """RESONANCE, BROADCAST or EMERGENCY of `stack.protocols`."""
     intent: str
+    """The one of ours that it resonates with; empty if it is for everyone."""
     strength: float
     payload: bytes
-    lane: int
-    seq: int
+    priority: int
+    author: bytes | None
+    """The id of the node that signed it; None: nobody says who sent it."""
+    peer: int | None
+    """The author, if it is a peer of ours."""
+    hop: int
+    id: bytes
+    key: bytes | None = None
+    """That of the private topic it came by."""
 
 
 class Resonated(msgspec.Struct, frozen=True):
-    """To how many direct listeners a resonance goes."""
+    """A message of ours is on its way."""
 
     ref: int
-    peers: tuple[int, ...]
+    id: bytes
+    neighbours: int
+    """How many we have; with none it waits, until it expires, for the first."""
+
+
+class Solve(msgspec.Struct, frozen=True):
+    """Find the stamp of a message of ours (see `gossip.stamp`), and answer with `Solved`."""
+
+    ref: int
+    id: bytes
+    expiry_s: int
+    bits: int
+
+
+class FoundName(msgspec.Struct, frozen=True):
+    """Nodes that are registered under a name."""
+
+    ref: int
+    contacts: tuple[tuple[bytes, tuple[str, ...], int], ...]
+    """The static key and the addresses of each, and until when that holds, in unix seconds."""
+    done: bool
+    """Nobody else will answer."""
+
+
+class Neighbour(msgspec.Struct, frozen=True):
+    """A peer became a neighbour in the mesh, or is none any more."""
+
+    peer: int
+    active: bool
 
 
 class StreamReady(msgspec.Struct, frozen=True):
@@ -500,6 +618,7 @@ Effect: TypeAlias = (
     | PeerDown
     | PeerRenamed
     | PeerForgotten
+    | PeerPresence
     | Connected
     | ConnectFailed
     | Delivered
@@ -507,8 +626,11 @@ Effect: TypeAlias = (
     | Asked
     | Abandoned
     | Answered
-    | Resonance
+    | Gossiped
     | Resonated
+    | Solve
+    | FoundName
+    | Neighbour
     | StreamReady
     | StreamOpened
     | StreamData

@@ -35,6 +35,7 @@ class Finding:
         call = Call(event.static_key, event.addresses)
         call.expected_id, call.persona, call.psk = event.expected_id, event.persona, event.psk
         call.persistent, call.invited = event.persistent, event.psk is not None
+        call.keep = event.keep
         known = self._connected_as(event)
         if known is not None and event.persona not in (None, known.persona):
             raise IdentityChanged(
@@ -117,7 +118,7 @@ class Finding:
                     if (known is not None and known.live is not None) or proof.id in ours:
                         continue
                     call = Call(proof.static_key, addresses)
-                    call.expected_id = proof.id
+                    call.expected_id, call.keep = proof.id, False
                     if handshake.keep_first(shared.identity.proof.static_key, proof.static_key):
                         self.call_found(call, now)
                     elif len(shared.timers) < shared.config.links_max + PENDING_CALLS_MAX:

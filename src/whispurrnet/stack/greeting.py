@@ -20,17 +20,27 @@ from whispurrnet.wire.codec import Codec
 VERSION = 1
 ADDRESSES_MAX = 8
 ADDRESS_BYTES_MAX = 200
+PRESENCE_STATES = ("online", "away", "busy", "asleep")
+PRESENCE_NOTE_MAX = 120
+PRESENT = ("online", "")
+"""What is taken for granted of who says nothing."""
 
 INITIATOR, RESPONDER = 0, 1
 
+# Capabilities
+GOSSIPS, SHARED, KEEP, MEETS = 1, 2, 4, 8
+"""It takes part in gossip; its address may be told to others; it wants this very session to last
+(a person asked for it); others may meet under a name through it."""
+
 # Why a session ends, in a GOODBYE
-CLOSED, SHUTTING_DOWN, DUPLICATE, FULL, REVOKED = range(5)
+CLOSED, SHUTTING_DOWN, DUPLICATE, FULL, REVOKED, PRUNED = range(6)
 REASONS = {
     CLOSED: "the peer said goodbye",
     SHUTTING_DOWN: "the peer is shutting down",
     DUPLICATE: "another connection to this peer took over",
     FULL: "the peer has as many connections as it takes",
     REVOKED: "the peer does not talk to us",
+    PRUNED: "the peer has neighbours enough",
 }
 
 Text = Annotated[str, msgspec.Meta(max_length=ADDRESS_BYTES_MAX)]
@@ -58,7 +68,15 @@ class Rotate(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """The new identity names the old one, or anybody could become anybody whose proof it saw."""
 
 
-Greeting: TypeAlias = Hello | Rotate
+class Presence(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """How the other side is doing; each replaces the one before. Told to peers only."""
+
+    state: Annotated[str, msgspec.Meta(max_length=16)]
+    """`online`, `away`, `busy`, `asleep`, or what a later version says."""
+    note: Annotated[str, msgspec.Meta(max_length=PRESENCE_NOTE_MAX)]
+
+
+Greeting: TypeAlias = Hello | Rotate | Presence
 
 _CODEC: Codec[Greeting] = Codec(Greeting)
 

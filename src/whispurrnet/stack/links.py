@@ -152,8 +152,7 @@ class Links(Sessions):
                         self._fail(opening, error, now)
 
     def _established(self, opening: Opening, done: handshake.Established, now: float) -> None:
-        shared = self._shared
-        link = opening.link
+        shared, link = self._shared, opening.link
         initiator = opening.dial is not None
         live = Live(link=link.link, peer=0, initiator=initiator, keys=done.keys)
         live.channel = Channel(
@@ -182,6 +181,8 @@ class Links(Sessions):
         if done.identity not in shared.identities:
             self._fail(opening, NetworkError("our identity was replaced meanwhile"), now)
             return
+        call = shared.calls.get(opening.dial) if opening.dial else None
+        live.friend = call is not None and call.keep
         live.notes.append(self.hello(live))
         live.ours = done.identity.id
         self.dirty[live.link] = live
@@ -203,7 +204,7 @@ class Links(Sessions):
                             raise ProtocolError("the first greeting is not a hello")
                         record = self._greeted(opening, live, hello, now)
                         for message in more:
-                            self.rename(record, message, now)
+                            self.told(record, message, now)
                         self._read(live, effects[n + 1 :], now)
                         return
                     case channel.Left(reason):
@@ -233,9 +234,7 @@ class Links(Sessions):
         persona = self._check_persona(opening, live, hello.persona)
         record = shared.roster.find(proof.id, persona)
         if record is None:
-            if sum(known.live is not None for known in shared.roster) >= (
-                shared.config.pool.peers_max
-            ):
+            if not self.has_place(now):
                 self.say_goodbye(live, greeting.FULL, now)
                 raise LimitError("this node has as many peers as `max_peers` allows")
             record, gone = shared.roster.add(proof)
@@ -280,17 +279,16 @@ class Links(Sessions):
         record.live, live.peer = live, record.handle
         if shared.verdict(record, now) is Verdict.SLOW:
             live.ration = TokenBucket(SLOW_BYTES_PER_S, SLOW_BYTES_BURST)
-        record.profile = hello.profile
-        record.last_seen_s = now
-        self.states[live.link] = live
-        self.dirty[live.link] = live
+        record.take_hello(hello, now)
+        live.friend = live.friend or bool(hello.capabilities & greeting.KEEP)
+        self.states[live.link] = self.dirty[live.link] = live
         shared.timers.set((LINK, live.link), live.channel.deadline or now)
         shared.count("sessions")
         shared.out.append(events.PeerUp(record.handle))
         record.shown = (live.ours,)
         self.announce_identity(live)
-        if shared.intents:
-            self.announce_interests(live)
+        if shared.presence != greeting.PRESENT:
+            self.announce_presence(live)
         if opening.dial is not None:
             call = shared.calls.get(opening.dial)
             if call is not None:
@@ -300,6 +298,8 @@ class Links(Sessions):
             shared.out += shared.calls.connected(opening.dial, live.address, now)
             shared.out += shared.calls.answered(opening.dial, record.handle, now)
         shared.out += shared.calls.met(record.static_key, record.handle, now)
+        for watcher in self.watchers:
+            watcher.up(record, live, now)
 
     def _check_persona(
         self, opening: Opening, live: Live, proof: PersonaProof | None

@@ -12,9 +12,9 @@ from collections import deque
 from whispurrnet.base.bounded import TokenBucket
 from whispurrnet.crypto.noise import TransportKeys
 from whispurrnet.direct.courier import Courier
-from whispurrnet.gossip.resonance import Interests
 from whispurrnet.session.channel import Channel
 from whispurrnet.session.mux import Mux
+from whispurrnet.stack.outbox import Outbox
 from whispurrnet.wire import frame
 
 FRAGMENT_BYTES = 16 * 1024
@@ -31,8 +31,9 @@ class Live:
         "address",
         "channel",
         "fragments",
+        "friend",
+        "gossip",
         "initiator",
-        "interests",
         "joiner",
         "keys",
         "level",
@@ -48,6 +49,7 @@ class Live:
         "peer",
         "ration",
         "since_s",
+        "spread_turn",
         "suite",
         "turn",
     )
@@ -60,12 +62,14 @@ class Live:
         self.channel: Channel
         self.mux: Mux
         self.joiner = frame.Reassembler()
-        self.interests = Interests()
+        self.gossip = Outbox()
+        self.friend = False
+        """Whether one of the two sides wants this very peer, not only somebody in the mesh."""
         self.notes: deque[bytes] = deque()
-        """Frames that go before everything else: greetings, interests."""
+        """Frames that go before everything else: greetings."""
         self.fragments: dict[int, deque[bytes]] = {}
         self.paused = False
-        self.turn = False
+        self.turn = self.spread_turn = False
         self.parted = 0
         """How many messages were cut into parts."""
         self.address = ""
@@ -87,6 +91,7 @@ class Live:
             self.notes
             or self.fragments
             or self.channel.control_pending
+            or self.gossip.priority() is not None
             or courier.priority(self.peer) is not None
             or self.mux.priority() is not None
         )
@@ -113,6 +118,12 @@ class Live:
         """The most urgent frame that fits, in parts that need not be copied together; or none."""
         post = courier.priority(self.peer)
         stream = self.mux.priority()
+        spread = self.gossip.priority()
+        if spread is not None:
+            other = max(-1 if p is None else p for p in (post, stream, *self.fragments))
+            self.spread_turn = spread > other or (spread == other and not self.spread_turn)
+            if self.spread_turn:
+                return self.gossip.pull(room)
         if self.fragments:
             part = max(self.fragments)
             if part >= max(-1 if post is None else post, -1 if stream is None else stream):

@@ -48,18 +48,23 @@ PROTOCOLS = (
     Protocol(frame.STREAM, "STREAM", "session.mux", "streams with credit-based flow control"),
     Protocol(frame.DIRECT, "DIRECT", "direct.courier", "whispers, receipts, requests, answers"),
     Protocol(frame.PEER, "PEER", "stack.greeting", "hello, long-term identity, rotation"),
-    Protocol(frame.RESONANCE, "RESONANCE", "gossip.resonance", "which intents a peer listens to"),
+    Protocol(frame.RETIRED, "RETIRED", "-", "not used again: once told which intents a peer wants"),
+    Protocol(
+        frame.GOSSIP, "GOSSIP", "gossip.spread", "messages for many: pushed, announced, asked"
+    ),
+    Protocol(frame.VIEW, "VIEW", "gossip.membership", "who is a neighbour of whom in the mesh"),
+    Protocol(frame.RENDEZVOUS, "RENDEZVOUS", "discovery.rendezvous", "meeting under a name"),
 )
 
-_D, _C, _P = "direct", "control", "peer"
+_D, _C, _P, _G = "direct", "control", "peer", "gossip"
 
 KINDS = (
     Kind(1, "WHISPER", ("DIRECT_MESSAGE",), "A10 B12", _D, "from one peer to another"),
-    Kind(2, "RESONANCE", ("RESONANCE_WHISPER",), "A10 B12", _D, "to whoever listens to an intent"),
-    Kind(3, "BROADCAST", ("GOSSIP_BROADCAST",), "A10 B12", "gossip", "to everyone"),
-    Kind(4, "EMERGENCY_SIGNAL", (), "A10", "gossip", "critical alerts", PRIORITY_MAX),
+    Kind(2, "RESONANCE", ("RESONANCE_WHISPER",), "A10 B12", _G, "to whoever listens to an intent"),
+    Kind(3, "BROADCAST", ("GOSSIP_BROADCAST",), "A10 B12", _G, "to everyone"),
+    Kind(4, "EMERGENCY_SIGNAL", (), "A10", _G, "critical alerts", PRIORITY_MAX),
     Kind(5, "HEARTBEAT", ("PING", "PONG", "HealthCheck"), "A10 B12 D16 E6", _C, "is it alive"),
-    Kind(6, "PEER_DISCOVERY", (), "A10", "discovery", "who else is there"),
+    Kind(6, "PEER_DISCOVERY", (), "A10", "view", "who else is there"),
     Kind(16, "FILE_SYNC", (), "B13", _D, "extension: files"),
     Kind(17, "MINING_SIGNAL", (), "B13", _D, "extension: compute signalling"),
     Kind(18, "DREAMSPACE", (), "B13", _D, "extension: journal bursts"),
@@ -82,7 +87,9 @@ KINDS = (
 CHUM_CODES = (48, 49, 50, 51, 52, 5, 53, 54)
 """The kinds in the order of the chum seed's own codes 0 to 7 (E6)."""
 
-WHISPER, RESONANCE = 1, 2
+WHISPER, RESONANCE, BROADCAST, EMERGENCY = 1, 2, 3, 4
+
+HOW_TO_SPREAD = {RESONANCE: "resonate", BROADCAST: "broadcast", EMERGENCY: "emergency"}
 
 BY_NUMBER = {kind.number: kind for kind in KINDS}
 _BY_NAME = {name.casefold(): kind for kind in KINDS for name in (kind.name, *kind.aliases)}
@@ -108,8 +115,10 @@ def sendable(name: str) -> Kind:
         UsageError: There is none, or it is carried by another protocol.
     """
     kind = kind_of(name)
-    if kind.number == RESONANCE:
-        raise UsageError("RESONANCE goes to whoever listens, not to one peer; use resonate")
+    if kind.number in HOW_TO_SPREAD:
+        raise UsageError(
+            f"{kind.name} goes to many, not to one peer; use {HOW_TO_SPREAD[kind.number]}"
+        )
     if kind.carried != _D:
         raise UsageError(
             f"{kind.name} is not a direct message: the {kind.carried} protocol sends it"

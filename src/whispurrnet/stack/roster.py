@@ -13,6 +13,7 @@ from whispurrnet.base.bounded import TokenBucket
 from whispurrnet.base.errors import LimitError
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.identity.ephemeral import Proof
+from whispurrnet.stack.greeting import PRESENT, Hello
 from whispurrnet.stack.live import Live
 from whispurrnet.wire.ids import PeerId
 
@@ -24,16 +25,24 @@ ROTATIONS_PER_S, ROTATIONS_BURST = 0.1, 10
 """How often a peer may change its identity: each change costs us three checks."""
 
 
+PRESENCES_PER_S, PRESENCES_BURST = 0.5, 20
+"""How often a peer may tell how it is doing."""
+
+
 class Record:
     """One peer."""
 
     __slots__ = (
+        "addresses",
+        "capabilities",
         "handle",
         "id",
         "ids",
         "last_seen_s",
         "live",
+        "news",
         "persona",
+        "presence",
         "profile",
         "proof",
         "psk",
@@ -51,7 +60,14 @@ class Record:
         self.persona: bytes | None = None
         self.live: Live | None = None
         self.profile = ""
+        self.capabilities = 0
+        """What it says it can do; see `greeting`."""
+        self.addresses: tuple[str, ...] = ()
+        """Where it says it can be reached."""
         self.psk: Secret | None = None
+        self.presence = PRESENT
+        """How it says it is doing, and a note; told again in each session."""
+        self.news = TokenBucket(PRESENCES_PER_S, PRESENCES_BURST)
         self.rotations = TokenBucket(ROTATIONS_PER_S, ROTATIONS_BURST)
         self.shown: tuple[bytes, ...] = ()
         """Our own ids by which it knows us, oldest first."""
@@ -68,6 +84,12 @@ class Record:
     def static_key(self) -> bytes:
         """The key that a handshake to this peer needs."""
         return self.proof.static_key
+
+    def take_hello(self, hello: Hello, now: float) -> None:
+        """The peer told of itself at the beginning of a session."""
+        self.profile, self.capabilities = hello.profile, hello.capabilities
+        self.addresses, self.presence = hello.addresses, PRESENT
+        self.last_seen_s = now
 
 
 class Roster:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from whispurrnet.base.errors import AuthError, LimitError, NetworkError, ProtocolError
 from whispurrnet.base.machine import Tick
 from whispurrnet.direct import courier
-from whispurrnet.gossip.resonance import Interests
 from whispurrnet.identity.ephemeral import Ephemeral, Proof, verify_predecessor, verify_successor
 from whispurrnet.session import channel, handshake
 from whispurrnet.stack import events, greeting
@@ -25,6 +24,30 @@ CHANNEL_BINDING = "channel-binding"
 State: TypeAlias = Opening | Live
 
 
+class Watcher(Protocol):
+    """Who hears of sessions."""
+
+    def up(self, record: Record, live: Live, now: float) -> None:
+        """A session began."""
+        ...
+
+    def down(self, record: Record, now: float) -> None:
+        """It ended."""
+        ...
+
+    def renamed(self, record: Record, now: float) -> None:
+        """A connected peer has another key from now on."""
+        ...
+
+    def shun(self, key: bytes) -> None:
+        """Bring no session with this peer about, unless somebody asks for it."""
+        ...
+
+    def spare(self, now: float) -> bool:
+        """Somebody else wants in: end a session that nobody needs, if there is one."""
+        ...
+
+
 class Sessions:
     """Every link by its state, and what is done to those that are live.
 
@@ -37,6 +60,8 @@ class Sessions:
         self.states: dict[int, State] = {}
         self.dirty: dict[int, Live] = {}
         """Sessions with something to send."""
+        self.watchers: list[Watcher] = []
+        """Who hears of sessions that begin and end."""
 
     # What the stack itself says
 
@@ -48,12 +73,21 @@ class Sessions:
         message = greeting.Hello(
             greeting.VERSION,
             shared.config.profile,
-            0,
+            self._capabilities(live),
             int(shared.config.channel.heartbeat_s * 1000),
             shared.addresses[: greeting.ADDRESSES_MAX],
             shared.persona.prove(binding, role) if shared.persona else None,
         )
         return frame.encode(frame.PEER, greeting.encode(message))
+
+    def _capabilities(self, live: Live) -> int:
+        gossip = self._shared.config.gossip
+        return (
+            greeting.GOSSIPS * gossip.on
+            | greeting.SHARED * gossip.share
+            | greeting.KEEP * live.friend
+            | greeting.MEETS * self._shared.config.meeting_place
+        )
 
     def _rotation(self, old: Ephemeral) -> bytes:
         """The frame that moves a session from one of our old identities to the current one."""
@@ -87,13 +121,26 @@ class Sessions:
                 return next(known, shared.identity)
         return shared.identity
 
-    def announce_interests(self, live: Live) -> None:
-        """Tell a peer which intents we listen to, keyed so that only it can test them."""
-        body = Interests.announce(live.keys, tuple(self._shared.intents))
-        for note in [note for note in live.notes if note[0] == frame.RESONANCE]:
-            live.notes.remove(note)  # the newest says it all
-        live.notes.append(frame.encode(frame.RESONANCE, body))
+    def announce_presence(self, live: Live) -> None:
+        """Tell a peer how we are doing."""
+        message = greeting.Presence(*self._shared.presence)
+        live.notes.append(frame.encode(frame.PEER, greeting.encode(message)))
         self.dirty[live.link] = live
+
+    def told(self, record: Record, message: greeting.Greeting, now: float) -> None:
+        """The peer says something of itself, after its hello.
+
+        Raises:
+            ProtocolError: The message is out of place, or does not authenticate.
+            LimitError: The peer does this too often.
+        """
+        if not isinstance(message, greeting.Presence):
+            self.rename(record, message, now)
+            return
+        if not record.news.take(1, now):
+            raise LimitError("a peer changes its presence too often")
+        record.presence = (message.state, message.note)
+        self._shared.out.append(events.PeerPresence(record.handle, *record.presence))
 
     def rename(self, record: Record, message: greeting.Greeting, now: float) -> None:
         """The peer takes a new ephemeral identity inside its session.
@@ -120,6 +167,8 @@ class Sessions:
         for target in targets:
             shared.calls.renamed(target, new.static_key)
         shared.out.append(events.PeerRenamed(record.handle, old.id, new.id))
+        for watcher in self.watchers:
+            watcher.renamed(record, now)
 
     # Ending
 
@@ -145,7 +194,10 @@ class Sessions:
         why = greeting.REASONS.get(reason, greeting.REASONS[greeting.CLOSED])
         record = shared.roster.get(live.peer)
         self.close(live, why, now, abort=False)
-        if reason in (greeting.CLOSED, greeting.REVOKED) and record is not None:
+        final = (greeting.CLOSED, greeting.REVOKED, greeting.PRUNED)
+        if reason in final and record is not None:
+            if reason != greeting.PRUNED:
+                self.shun(record)
             self.call_no_more(record, NetworkError(why), now)
 
     def reached_already(self, opening: Opening, record: Record, now: float) -> None:
@@ -164,6 +216,11 @@ class Sessions:
         for target in calls.targets(record.target, record.static_key):
             self._shared.out += calls.give_up(target, error, now)
         record.target = None
+
+    def shun(self, record: Record) -> None:
+        """Somebody said goodbye for good: the mesh must not bring the two together again."""
+        for watcher in self.watchers:
+            watcher.shun(record.static_key)
 
     def say_goodbye(self, live: Live, reason: int, now: float) -> None:
         """Say goodbye on a session, whatever else waits for it."""
@@ -195,9 +252,18 @@ class Sessions:
         for effect in shared.courier.handle(courier.Down(record.handle), now):
             shared.out.append(effect)
         shared.out.append(events.PeerDown(record.handle, reason))
+        for watcher in self.watchers:
+            watcher.down(record, now)
         for target in shared.calls.targets(record.target, record.static_key):
             if not replaced:
                 shared.out += shared.calls.lost(target, now)
+
+    def has_place(self, now: float) -> bool:
+        """Whether one more peer may be here, perhaps because a session that nobody needs ends."""
+        connected = sum(record.live is not None for record in self._shared.roster)
+        if connected < self._shared.config.pool.peers_max:
+            return True
+        return any(watcher.spare(now) for watcher in self.watchers)
 
     def make_room(self, now: float) -> bool:
         """Give up the oldest link of a stranger who has not said what is worth an answer.

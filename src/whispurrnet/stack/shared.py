@@ -14,7 +14,7 @@ from whispurrnet.identity.ephemeral import Ephemeral
 from whispurrnet.identity.persona import Persona
 from whispurrnet.session.gate import Gate
 from whispurrnet.session.pool import Pool, Rng
-from whispurrnet.stack import events
+from whispurrnet.stack import events, greeting
 from whispurrnet.stack.calls import Calls
 from whispurrnet.stack.config import Config
 from whispurrnet.stack.roster import Record, Roster
@@ -64,7 +64,7 @@ class Shared:
         self.identity: Ephemeral = self.new_identity()
         self.previous: list[Ephemeral] = []
         self.addresses: tuple[str, ...] = ()
-        self.intents: dict[str, None] = {}
+        self.presence = greeting.PRESENT
         self.out: list[events.Effect] = []
         self.meter = Meter()
         self.timers: Timers[tuple[str, object]] = Timers()

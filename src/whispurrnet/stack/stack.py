@@ -17,6 +17,7 @@ from whispurrnet.base.errors import (
     LimitError,
     NetworkError,
     ProtocolError,
+    UsageError,
     WhispurrError,
 )
 from whispurrnet.base.machine import Tick
@@ -28,11 +29,13 @@ from whispurrnet.stack import events, greeting
 from whispurrnet.stack.calls import Call
 from whispurrnet.stack.config import Config
 from whispurrnet.stack.finding import Finding
+from whispurrnet.stack.gossiping import Gossiping
 from whispurrnet.stack.links import Links
 from whispurrnet.stack.live import Live
-from whispurrnet.stack.resonating import Resonating
+from whispurrnet.stack.meeting import Meeting
 from whispurrnet.stack.sessions import LINK
 from whispurrnet.stack.shared import BEACON_CALL, RETIRE, ROTATE, Shared
+from whispurrnet.stack.streaming import Streaming
 from whispurrnet.trust.evidence import Kind
 from whispurrnet.trust.pins import Pins
 from whispurrnet.wire import frame
@@ -67,7 +70,10 @@ class Stack:
         )
         self.links = Links(self.shared, self._read)
         self._finding = Finding(self.shared)
-        self._resonating = Resonating(self.shared, self.links, self._on_direct)
+        self._streaming = Streaming(self.shared, self.links)
+        self.gossiping = Gossiping(self.shared, self.links, rng, now)
+        self.meeting = Meeting(self.shared, self.links)
+        self.links.watchers += (self.gossiping, self.meeting)
         self.roster = self.shared.roster
         self.courier = self.shared.courier
         self._routes: dict[type, Callable[[Any, float], None]] = {
@@ -84,19 +90,25 @@ class Stack:
             events.Connect: self._finding.connect,
             events.StopWaiting: self._on_stop_waiting,
             events.Disconnect: self._on_disconnect,
-            events.Listening: self._finding.listening,
-            events.WriteStream: self._on_write_stream,
-            events.Consumed: self._on_consumed,
-            events.OpenStream: self._on_open_stream,
-            events.FinishStream: self._on_finish_stream,
-            events.ResetStream: self._on_reset_stream,
+            events.Listening: self._on_listening,
+            events.WriteStream: self._streaming.write,
+            events.Consumed: self._streaming.consumed,
+            events.OpenStream: self._streaming.open,
+            events.FinishStream: self._streaming.finish,
+            events.ResetStream: self._streaming.reset,
             events.PingPeer: self._on_ping,
-            events.Listen: self._resonating.listen,
-            events.Unlisten: self._resonating.unlisten,
-            events.Resonate: self._resonating.resonate,
+            events.Listen: self.gossiping.listen,
+            events.Unlisten: self.gossiping.unlisten,
+            events.Resonate: self.gossiping.speaking.resonate,
+            events.Broadcast: self.gossiping.speaking.broadcast,
+            events.Register: self.meeting.register,
+            events.Withdraw: self.meeting.withdraw,
+            events.FindName: self.meeting.find,
+            events.Solved: self.gossiping.speaking.solved,
             events.RotateIdentity: self._on_rotate,
             events.Invite: self._on_invite,
             events.Farewell: self._on_farewell,
+            events.SetPresence: self._on_presence,
             **dict.fromkeys(
                 (events.Post, events.Ask, events.Answer, events.Abandon, events.MarkRead),
                 self._on_direct,
@@ -111,6 +123,8 @@ class Stack:
         for other in (
             shared.courier.deadline,
             self._finding.deadline,
+            self.gossiping.deadline,
+            self.meeting.deadline,
         ):
             if other is not None and (due is None or other < due):
                 due = other
@@ -192,9 +206,9 @@ class Stack:
         shared = self.shared
         match type_:
             case frame.DIRECT:
-                self._from_courier(self.courier.handle(courier.Arrived(live.peer, body), now), now)
+                shared.out += self.courier.handle(courier.Arrived(live.peer, body), now)
             case frame.STREAM:
-                self._from_mux(live, live.mux.handle(mux.Arrived(body), now))
+                self._streaming.tell(live, live.mux.handle(mux.Arrived(body), now))
             case frame.FRAGMENT:
                 whole = live.joiner.add(body, now)
                 if whole is not None and whole[0] != frame.DIRECT:
@@ -205,36 +219,15 @@ class Stack:
                 record = shared.roster.get(live.peer)
                 assert record is not None
                 for message in greeting.decode(body):
-                    self.links.rename(record, message, now)
-            case frame.RESONANCE:
-                self._resonating.learn(live, body, now)
+                    self.links.told(record, message, now)
+            case frame.GOSSIP:
+                self.gossiping.arrived(live, body, now)
+            case frame.VIEW:
+                self.gossiping.viewed(live, body, now)
+            case frame.RENDEZVOUS:
+                self.meeting.arrived(live, body, now)
             case _:
                 shared.count("unknown_protocols")
-
-    def _from_courier(self, effects: Sequence[courier.Effect], now: float) -> None:
-        out = self.shared.out
-        for effect in effects:
-            if isinstance(effect, courier.Delivered):
-                self._resonating.deliver(effect)
-            else:
-                out.append(effect)
-
-    def _from_mux(self, live: Live, effects: Sequence[mux.Effect]) -> None:
-        out, peer = self.shared.out, live.peer
-        for effect in effects:
-            match effect:
-                case mux.Data(stream, data):
-                    out.append(events.StreamData(peer, stream, data))
-                case mux.Writable(stream):
-                    out.append(events.StreamWritable(peer, stream))
-                case mux.Opened(stream, name, priority):
-                    out.append(events.StreamOpened(peer, stream, name, priority))
-                case mux.Finished(stream):
-                    out.append(events.StreamFinished(peer, stream))
-                case mux.ResetBy(stream, _):
-                    out.append(events.StreamReset(peer, stream, "the peer gave it up"))
-                case mux.Closed(stream):
-                    out.append(events.StreamClosed(peer, stream))
 
     # What leaves
 
@@ -251,10 +244,10 @@ class Stack:
             except WhispurrError:
                 self.links.close(live, "the session has reached its limit", now)
                 continue
-            self._from_mux(live, live.mux.drain())
+            self._streaming.tell(live, live.mux.drain())
             if budget > 0:
                 del self.links.dirty[live.link]
-        self._from_courier(self.courier.drain(), now)
+        self.shared.out += self.courier.drain()
 
     def _on_paused(self, event: events.LinkPaused, now: float) -> None:
         live = self.links.states.get(event.link)
@@ -275,7 +268,7 @@ class Stack:
             self.links.dirty[record.live.link] = record.live
 
     def _on_direct(self, event: courier.Event, now: float) -> None:
-        self._from_courier(self.courier.handle(event, now), now)
+        self.shared.out += self.courier.handle(event, now)
         self._mark(event.peer)  # type: ignore[union-attr]
 
     def post_unacknowledged(self, live: Live, kind: int, body: bytes, lane: int) -> None:
@@ -301,11 +294,21 @@ class Stack:
                 self._finding.call_found(key, now)
         due = shared.courier.deadline
         if due is not None and due <= now:
-            self._from_courier(self.courier.handle(Tick(), now), now)
+            shared.out += self.courier.handle(Tick(), now)
             for record in self.roster:
                 if record.live is not None and self._pending(record.live):
                     self._mark(record.handle)
         self._finding.tick(now)
+        self.gossiping.tick(now)
+        self.meeting.tick(now)
+
+    def _on_listening(self, event: events.Listening, now: float) -> None:
+        self._finding.listening(event, now)
+        self._moved(now)
+
+    def _moved(self, now: float) -> None:
+        self.gossiping.moved(now)
+        self.meeting.moved(now)
 
     def _on_stop_waiting(self, event: events.StopWaiting, now: float) -> None:
         self.shared.out += self.shared.calls.waits_no_more(event.ref, now)
@@ -316,6 +319,7 @@ class Stack:
             return
         if record.live is not None:
             self.links.leave(record.live, greeting.CLOSED, now)
+        self.links.shun(record)
         self.links.call_no_more(record, NetworkError("the connection was closed here"), now)
 
     # Identity
@@ -331,6 +335,7 @@ class Stack:
             if record.live is not None:
                 self.links.announce_identity(record.live)
         self._finding.announce(now)
+        self._moved(now)
         shared.count("rotations")
         shared.out.append(events.Rotated(old.id, shared.identity.id))
 
@@ -338,45 +343,23 @@ class Stack:
         psk = self.shared.invites.issue(self.shared.wall())
         self.shared.out.append(events.Invited(event.ref, psk))
 
+    def _on_presence(self, event: events.SetPresence, now: float) -> None:
+        if event.state not in greeting.PRESENCE_STATES:
+            raise UsageError(
+                f"no presence is called {event.state!r}; take one of "
+                + ", ".join(greeting.PRESENCE_STATES)
+            )
+        if len(event.note) > greeting.PRESENCE_NOTE_MAX:
+            raise UsageError(f"a note has at most {greeting.PRESENCE_NOTE_MAX} characters")
+        self.shared.presence = (event.state, event.note)
+        for record in self.roster:
+            if record.live is not None:
+                self.links.announce_presence(record.live)
+
     def _on_farewell(self, event: events.Farewell, now: float) -> None:
         for record in self.roster:
             if record.live is not None:
                 self.links.leave(record.live, greeting.SHUTTING_DOWN, now)
-
-    # Streams
-
-    def _live(self, peer: int) -> Live:
-        record = self.roster.get(peer)
-        if record is None or record.live is None:
-            raise NetworkError("the peer is not connected; its streams ended with its session")
-        return record.live
-
-    def _on_open_stream(self, event: events.OpenStream, now: float) -> None:
-        live = self._live(event.peer)
-        stream = live.mux.next_id()
-        self._to_mux(live, mux.Open(stream, event.name, event.priority), now)
-        self.shared.out.append(events.StreamReady(event.peer, event.ref, stream))
-
-    def _on_write_stream(self, event: events.WriteStream, now: float) -> None:
-        self._to_mux(self._live(event.peer), mux.Write(event.stream, event.data), now)
-
-    def _on_consumed(self, event: events.Consumed, now: float) -> None:
-        record = self.roster.get(event.peer)
-        if record is not None and record.live is not None:
-            self._to_mux(record.live, mux.Consumed(event.stream, event.size), now)
-
-    def _on_finish_stream(self, event: events.FinishStream, now: float) -> None:
-        self._to_mux(self._live(event.peer), mux.Finish(event.stream), now)
-
-    def _on_reset_stream(self, event: events.ResetStream, now: float) -> None:
-        record = self.roster.get(event.peer)
-        if record is not None and record.live is not None:
-            self._to_mux(record.live, mux.Reset(event.stream, 0), now)
-
-    def _to_mux(self, live: Live, event: mux.Event, now: float) -> None:
-        self._from_mux(live, live.mux.handle(event, now))
-        if not live.paused:
-            self.links.dirty[live.link] = live
 
     # Small things
 
@@ -386,6 +369,6 @@ class Stack:
             record.live.channel.handle(channel.Suspended(event.on), now)
 
     def _on_ping(self, event: events.PingPeer, now: float) -> None:
-        live = self._live(event.peer)
+        live = self._streaming.live(event.peer)
         live.channel.handle(channel.Ping(), now)
         self.links.dirty[live.link] = live

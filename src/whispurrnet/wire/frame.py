@@ -28,7 +28,10 @@ FRAGMENT = 2
 STREAM = 3
 DIRECT = 4
 PEER = 5
-RESONANCE = 6
+RETIRED = 6  # once the interests of peers; now no subscription is told to anybody
+GOSSIP = 7
+VIEW = 8
+RENDEZVOUS = 9
 
 PROTOCOLS = {
     PADDING: "padding",
@@ -37,7 +40,10 @@ PROTOCOLS = {
     STREAM: "stream",
     DIRECT: "direct",
     PEER: "peer",
-    RESONANCE: "resonance",
+    RETIRED: "retired",
+    GOSSIP: "gossip",
+    VIEW: "view",
+    RENDEZVOUS: "rendezvous",
 }
 """The names of the frame types, for documents and for `debug`."""
 

@@ -1,0 +1,55 @@
+"""Names of the sources for keys of ours, accepted in files and flags, and what turns their values.
+
+Constants of the sources that are no setting here, such as sizes of keys and tags, are the same for
+every node (`gossip.resonance`, `crypto`) and have no name here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def _level(value: object) -> object:
+    """`Level3` of the sources is 3."""
+    if isinstance(value, str) and value.startswith("Level"):
+        return int(value[5:]) if value[5:].isdigit() else value
+    return value
+
+
+def _seconds(value: object) -> object:
+    """Milliseconds of the sources."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value / 1000 if number else value  # type: ignore[operator]
+
+
+def _same(value: object) -> object:
+    return value
+
+
+SEED_NAMES: dict[str, tuple[str, Callable[[object], object]]] = {
+    # of the edge node, A17, A22 and A23
+    "whispurrnet_host": ("host", _same),
+    "whispurrnet_port": ("port", _same),
+    "enable_stealth_mode": ("enable_stealth", _same),
+    # of the synaptic mesh, D
+    "listen_addrs": ("listen", _same),
+    "bootstrap_peers": ("bootstrap", _same),
+    "mlkem_security_level": ("session.level", _level),
+    # of connections, B
+    "timeout": ("session.timeout_ms", _same),
+    "maxRetries": ("session.max_retries", _same),
+    "heartbeatInterval": ("session.heartbeat_s", _seconds),
+    # of gossip, B19
+    "maxHops": ("gossip.max_hops", _same),
+    "gossipInterval": ("gossip.sync_s", _seconds),
+    "messageTTL": ("message_ttl", _seconds),
+    "enableAutoPropagation": ("gossip.enabled", _same),
+    "maxConcurrentGossip": ("gossip.neighbours", _same),
+    # of the firmware, A19 and A21
+    "MAX_PEER_NODES": ("max_peers", _same),
+    "MAX_MESSAGE_SIZE": ("direct.body_max", _same),
+    "GOSSIP_TIMEOUT_MS": ("gossip.timeout_s", _seconds),
+    "HEARTBEAT_INTERVAL": ("session.heartbeat_s", _seconds),
+    "GOSSIP_FANOUT": ("gossip.fanout", _same),
+    "MESSAGE_TTL": ("message_ttl", _seconds),
+}

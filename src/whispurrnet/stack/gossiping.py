@@ -1,0 +1,376 @@
+"""Gossip, as the stack sees it: one overlay for each shard, and what is for us in what spreads."""
+
+from __future__ import annotations
+
+from whispurrnet.base.bounded import LruDict
+from whispurrnet.base.errors import LimitError, ProtocolError, UsageError
+from whispurrnet.crypto.hash import hmac_sha256
+from whispurrnet.discovery.book import Source
+from whispurrnet.gossip import membership
+from whispurrnet.gossip.contact import Contact, prefix_of_host
+from whispurrnet.gossip.envelope import (
+    ID_BYTES,
+    Realm,
+    author,
+    realm_key,
+)
+from whispurrnet.gossip.keyring import Heard, Keyring
+from whispurrnet.gossip.ladder import EVERYONE
+from whispurrnet.gossip.resonance import normalise
+from whispurrnet.gossip.stamp import Difficulty
+from whispurrnet.gossip.standing import Standing
+from whispurrnet.session.pool import Rng
+from whispurrnet.stack import events, greeting
+from whispurrnet.stack.calls import Call
+from whispurrnet.stack.checker import Checker, Message
+from whispurrnet.stack.links import Links
+from whispurrnet.stack.live import Live
+from whispurrnet.stack.overlay import Overlay
+from whispurrnet.stack.reach import Reach, reach
+from whispurrnet.stack.roster import Record
+from whispurrnet.stack.shared import Shared
+from whispurrnet.stack.speaking import Speaking
+from whispurrnet.wire.address import parse as parse_address
+from whispurrnet.wire.ids import PeerId
+
+SHUNNED_MAX = 1024
+
+ADDRESSES_MAX, ADDRESS_BYTES_MAX = 4, 200
+"""What others are told of us."""
+
+
+def _prefix(live: Live) -> str:
+    """The network a peer is in, if that says anything about whose it is."""
+    try:
+        return "" if live.friend else prefix_of_host(parse_address(live.address).host)
+    except UsageError:
+        return ""
+
+
+class Gossiping:
+    """What this node spreads, passes on and listens to. It is the `Host` of its overlays.
+
+    Args:
+        shared: What the parts of the stack share.
+        links: The sessions.
+        rng: Chance, which must not be guessable.
+        now: Monotonic time in seconds.
+    """
+
+    def __init__(self, shared: Shared, links: Links, rng: Rng, now: float) -> None:
+        self._shared = shared
+        self._links = links
+        self._rng = rng
+        self._config = shared.config.gossip
+        self.realm = Realm(realm_key(shared.config.network_secret))
+        self.keyring = Keyring(self.realm)
+        self.standing = Standing(self._config.standing)
+        self.overlays: dict[int, Overlay] = {}
+        self._shards: dict[int, int] = {}
+        """How many intents keep a shard joined; the first, of what is for everyone, always is."""
+        self._interests: dict[tuple[str, bytes | None], int] = {}
+        self.speaking = Speaking(shared, self.realm, self._overlay_for)
+        self._idle: dict[int, None] = {}
+        """Peers whose session nobody needs, the longest so first."""
+        self._shunned: LruDict[bytes, None] = LruDict(SHUNNED_MAX)
+        """Keys of peers that are called only if somebody asks for it."""
+        if self._config.on:
+            self._join(0, now)
+
+    # Shards
+
+    def _overlay_for(self, intent: str, key: bytes | None, now: float) -> Overlay:
+        """Where messages of an intent spread: to speak in a shard is to be part of it.
+
+        Raises:
+            UsageError: This node takes no part in gossip.
+        """
+        if not self._config.on:
+            raise UsageError("gossip is switched off here; set gossip.enabled = true")
+        shard = self._shard_of(intent, key)
+        if shard not in self.overlays:
+            self._join(shard, now)
+        return self.overlays[shard]
+
+    def _shard_of(self, intent: str, key: bytes | None) -> int:
+        """The shard of an intent: all that begin alike are in one."""
+        bits = self._config.shard_bits
+        if not bits or intent == EVERYONE:
+            return 0
+        root = intent.split("#", maxsplit=1)[0].split("/", maxsplit=1)[0]
+        base = self.realm.base if key is None else key
+        return hmac_sha256(base, b"WN1 shard\0", root.encode())[0] >> (8 - bits)
+
+    def _join(self, shard: int, now: float) -> None:
+        self._shards[shard] = self._shards.get(shard, 0) + 1
+        if shard in self.overlays:
+            return
+        shared, difficulty = self._shared, Difficulty(self._config.stamp)
+        overlay = self.overlays[shard] = Overlay(
+            shard,
+            self._config,
+            Checker(self.realm, shard, difficulty, shared.wall),
+            difficulty,
+            self.standing,
+            self._rng,
+            lambda: shared.wall() // 1000,
+            self,
+        )
+        overlay.me(shared.identity.proof.static_key, self._contact(), now)
+        for record in shared.roster:
+            if record.live is not None and self._takes_part(record):
+                self._introduce(overlay, record, record.live, now)
+
+    def _quit(self, shard: int, now: float) -> None:
+        self._shards[shard] -= 1
+        if not self._shards[shard]:
+            del self._shards[shard]
+            overlay = self.overlays.pop(shard)
+            for peer in overlay.neighbours:
+                overlay.down(peer, now)
+
+    # Ourselves
+
+    def _contact(self) -> Contact | None:
+        shared = self._shared
+        fit = [text for text in shared.addresses if len(text) <= ADDRESS_BYTES_MAX]
+        if not self._config.share or not fit:
+            return None
+        proof = shared.identity.proof
+        return Contact(proof.static_key, tuple(fit[:ADDRESSES_MAX]), proof.not_after_s)
+
+    def moved(self, now: float) -> None:
+        """Our addresses or our identity changed."""
+        contact, key = self._contact(), self._shared.identity.proof.static_key
+        for overlay in self.overlays.values():
+            overlay.me(key, contact, now)
+
+    # Peers
+
+    def _takes_part(self, record: Record) -> bool:
+        return bool(record.capabilities & greeting.GOSSIPS)
+
+    def up(self, record: Record, live: Live, now: float) -> None:
+        """A session began."""
+        if live.friend:
+            self._shunned.pop(record.static_key)
+        if not self._takes_part(record) or not self._config.on:
+            return
+        self.standing.add(record.handle, record.static_key, _prefix(live), now)
+        if self.standing.greylisted(record.static_key, now):
+            self.shut_out(record.handle, now)
+            return
+        if not live.friend:
+            self._idle[record.handle] = None
+        for overlay in list(self.overlays.values()):
+            self._introduce(overlay, record, live, now)
+
+    def shun(self, key: bytes) -> None:
+        """Somebody said goodbye for good: do not call it as a neighbour."""
+        self._shunned.put(key, None)
+
+    def renamed(self, record: Record, now: float) -> None:
+        """A connected peer has another key from now on."""
+        if record.live is not None and self._takes_part(record):
+            for overlay in list(self.overlays.values()):
+                self._introduce(overlay, record, record.live, now)
+
+    def _introduce(self, overlay: Overlay, record: Record, live: Live, now: float) -> None:
+        contact = None
+        fit = [text for text in record.addresses if len(text) <= ADDRESS_BYTES_MAX]
+        if record.capabilities & greeting.SHARED and fit:
+            addresses = tuple(fit[:ADDRESSES_MAX])
+            contact = Contact(record.static_key, addresses, record.proof.not_after_s)
+        event = membership.Up(
+            record.handle,
+            record.static_key,
+            contact,
+            live.initiator,
+            _prefix(live),
+            live.friend,
+        )
+        overlay.up(event, now)
+
+    def down(self, record: Record, now: float) -> None:
+        """A session ended."""
+        self._idle.pop(record.handle, None)
+        for overlay in list(self.overlays.values()):
+            overlay.down(record.handle, now)
+        self.standing.remove(record.handle, now)
+
+    def _despair(self, now: float) -> None:
+        """Look who was called in vain."""
+        hopeless, self._shared.calls.lost_hope = self._shared.calls.lost_hope, []
+        for key in hopeless:
+            for overlay in self.overlays.values():
+                overlay.unreachable(key, now)
+
+    def consider(self, key: bytes, addresses: tuple[str, ...], expires_s: int, now: float) -> None:
+        """A node was found that may become a neighbour."""
+        for overlay in self.overlays.values():
+            overlay.consider(Contact(key, addresses[:ADDRESSES_MAX], expires_s), now)
+
+    # Frames
+
+    def arrived(self, live: Live, body: bytes, now: float) -> None:
+        """The body of a GOSSIP frame.
+
+        Raises:
+            ProtocolError: It is malformed.
+        """
+        overlay = self._overlay(body)
+        if overlay is not None:
+            overlay.gossip(live.peer, body[1:], now)
+
+    def viewed(self, live: Live, body: bytes, now: float) -> None:
+        """The body of a VIEW frame.
+
+        Raises:
+            ProtocolError: It is malformed.
+        """
+        overlay = self._overlay(body)
+        if overlay is not None:
+            overlay.view(live.peer, body[1:], now)
+
+    def _overlay(self, body: bytes) -> Overlay | None:
+        if len(body) < 2:
+            raise ProtocolError("a frame of gossip without anything in it")
+        return self.overlays.get(body[0])
+
+    # Listening
+
+    def listen(self, event: events.Listen, now: float) -> None:
+        """Take up an interest."""
+        self.keyring.listen(event.intent, key=event.key, threshold=event.threshold)
+        where = (normalise(event.intent), event.key)
+        if where not in self._interests and self._config.on:
+            self._interests[where] = self._shard_of(*where)
+            self._join(self._interests[where], now)
+
+    def unlisten(self, event: events.Unlisten, now: float) -> None:
+        """Give one up."""
+        self.keyring.leave(event.intent, key=event.key)
+        shard = self._interests.pop((normalise(event.intent), event.key), None)
+        if shard is not None:
+            self._quit(shard, now)
+
+    # The host of the overlays
+
+    def send(self, peer: int, type: int, body: bytes, priority: int) -> None:
+        """Let a frame wait for a peer."""
+        record = self._shared.roster.get(peer)
+        if record is not None and record.live is not None:
+            record.live.gossip.put(type, body, priority)
+            if not record.live.paused:
+                self._links.dirty[record.live.link] = record.live
+
+    def call(self, contact: Contact, now: float) -> None:
+        """Reach a node that may become a neighbour."""
+        call = Call(contact.key, self._callable(contact.addresses))
+        call.keep = False
+        try:
+            if contact.key in self._shunned:
+                raise LimitError("somebody said goodbye to it for good")
+            if not call.addresses:
+                raise UsageError("its addresses are none that we would call on hearsay")
+            if not self._shared.roster.reached(contact.key):
+                _, effects = self._shared.calls.want(call, Source.HEARD, now)
+                self._shared.out += effects
+        except (LimitError, UsageError):
+            self._shared.calls.lost_hope.append(contact.key)
+
+    def _callable(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        """Those no closer than where we are already: nobody may lead us into our own house."""
+        lives = (record.live for record in self._shared.roster)
+        called = [live.address for live in lives if live is not None and live.initiator]
+        ours = min(map(reach, (*self._shared.addresses, *called)), default=Reach.WORLD)
+        return tuple(address for address in addresses if reach(address) >= ours)
+
+    def release(self, peer: int, now: float) -> None:
+        """An overlay needs a session no longer: end the oldest of these, if there are many."""
+        while len(self._idle) > self._config.idle_max and self.spare(now):
+            pass
+
+    def spare(self, now: float) -> bool:
+        """End the session that nobody needs for longest."""
+        for peer in list(self._idle):
+            del self._idle[peer]
+            record = self._shared.roster.get(peer)
+            if record is None or record.live is None or record.live.friend:
+                continue
+            if not self._shared.courier.queued(peer) and not record.live.mux.busy:
+                self._shared.count("pruned")
+                self._links.leave(record.live, greeting.PRUNED, now)
+                return True
+        return False
+
+    def neighbour(self, peer: int, *, active: bool) -> None:
+        """A peer became a neighbour, or is none any more."""
+        if active:
+            self._idle.pop(peer, None)
+        elif self._is_neighbour(peer):
+            return  # in another shard
+        else:
+            self.standing.left(peer)
+            self._idle[peer] = None
+        self._shared.out.append(events.Neighbour(peer, active))
+
+    def _is_neighbour(self, peer: int) -> bool:
+        return any(peer in overlay.neighbours for overlay in self.overlays.values())
+
+    def shut_out(self, peer: int, now: float) -> None:
+        """A peer did too much harm."""
+        record = self._shared.roster.get(peer)
+        if record is not None and record.live is not None:
+            self._links.leave(record.live, greeting.REVOKED, now)
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Note that something happened."""
+        self._shared.meter.count(name, n)
+
+    def deliver(self, message: Message, hop: int, now: float) -> None:
+        """Hand on what is for us."""
+        shared, envelope = self._shared, message.envelope
+        if self.speaking.is_ours(envelope.id):
+            return
+        for heard in self.keyring.open(envelope):
+            try:
+                signer = author(envelope, heard.inside, shared.wall())
+            except ProtocolError:
+                shared.count("gossip_faults")
+                return
+            shared.count("gossip_heard")
+            shared.out.append(self._gossiped(heard, signer, hop, envelope.id))
+
+    def _gossiped(
+        self, heard: Heard, signer: PeerId | None, hop: int, id: bytes
+    ) -> events.Gossiped:
+        record = self._shared.roster.find(signer) if signer is not None else None
+        return events.Gossiped(
+            kind=heard.inside.kind,
+            intent=heard.intent,
+            strength=heard.strength,
+            payload=heard.inside.payload,
+            priority=heard.inside.priority,
+            author=signer,
+            peer=record.handle if record is not None else None,
+            hop=hop,
+            id=id[:ID_BYTES],
+            key=heard.key,
+        )
+
+    # Time
+
+    @property
+    def deadline(self) -> float | None:
+        """When an overlay has something to do."""
+        dues = (overlay.deadline for overlay in self.overlays.values())
+        return min((due for due in dues if due is not None), default=None)
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        self._despair(now)
+        due = self.deadline
+        if due is not None and due <= now:
+            for overlay in list(self.overlays.values()):
+                overlay.tick(now)
