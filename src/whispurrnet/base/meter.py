@@ -15,6 +15,7 @@ COUNTERS: Final[dict[str, str]] = {
     "handshakes_failed": "Links given up before a session stood on them.",
     "handshakes_ignored": "First messages that were met with silence.",
     "links_refused": "Inbound links given up because there were too many.",
+    "claims_not_sent": "Messages taken for all listeners without telling the others: too many wait.",
     "gossip_duplicates": "Messages that came again after they were known.",
     "gossip_faults": "Faults of neighbours in the spreading of messages.",
     "gossip_forwarded": "Messages handed on to a neighbour, once for each.",

@@ -182,7 +182,7 @@ class Node(Conversation):
     @property
     def intents(self) -> tuple[str, ...]:
         """What it listens to."""
-        return self.stack.gossiping.keyring.intents()
+        return self.stack.gossiping.hearing.keyring.intents()
 
     @property
     def problems(self) -> list[snapshots.Problem]:

@@ -151,6 +151,7 @@ class Spreading:
         priority: int = protocols.PRIORITY_DEFAULT,
         key: bytes | None = None,
         signed: bool = False,
+        one_of: bool = False,
         ttl_s: float | None = None,
     ) -> Sent:
         """Spread a message to whoever listens to an intent, anywhere in the mesh.
@@ -164,6 +165,7 @@ class Spreading:
             priority: 0 to 10; a word to the listener: all gossip travels alike.
             key: The 32-byte key of a private topic; without it whoever guesses the intent hears.
             signed: Tell listeners who sent it.
+            one_of: Any one of the listeners is enough: after some seconds one takes it, seldom two.
             ttl_s: How long it is of use, at most 300; by default `message_ttl`.
 
         Raises:
@@ -172,7 +174,7 @@ class Spreading:
         """
         ref = next(self._refs)
         event = events.Resonate(
-            ref, intent, payload, strength, priority, self._ttl_s(ttl_s), key, signed
+            ref, intent, payload, strength, priority, self._ttl_s(ttl_s), key, signed, one_of
         )
         return await self._spread(ref, event)
 

@@ -34,6 +34,7 @@ class Topic:
         strength: float = 1.0,
         priority: int = protocols.PRIORITY_DEFAULT,
         signed: bool = False,
+        one_of: bool = False,
     ) -> Sent:
         """Send to all who listen; see `Node.resonate`.
 
@@ -47,6 +48,7 @@ class Topic:
             priority=priority,
             key=self._key,
             signed=signed,
+            one_of=one_of,
         )
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.direct import courier
 from whispurrnet.discovery import beacon
-from whispurrnet.gossip import membership, spread, stamp, standing, stem
+from whispurrnet.gossip import membership, spread, stamp, standing, stem, turns
 from whispurrnet.session import channel, handshake, mux, pool
 
 
@@ -29,6 +29,7 @@ class GossipConfig(msgspec.Struct, frozen=True, kw_only=True):
     stem: stem.Config = stem.Config()
     standing: standing.Config = standing.Config()
     stamp: stamp.Config = stamp.Config()
+    turns: turns.Config = turns.Config()
 
     idle_max: int = 50
     """Sessions kept that no overlay and nobody else needs; beyond, the oldest of these end."""

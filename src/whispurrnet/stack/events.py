@@ -279,6 +279,8 @@ class Resonate(msgspec.Struct, frozen=True):
     """That of a private topic."""
     signed: bool = False
     """Whether listeners are to know who sent it."""
+    one_of: bool = False
+    """Whether any one of the listeners is enough (see `gossip.turns`)."""
 
 
 class Broadcast(msgspec.Struct, frozen=True):

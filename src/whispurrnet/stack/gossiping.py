@@ -9,12 +9,10 @@ from whispurrnet.discovery.book import Source
 from whispurrnet.gossip import membership
 from whispurrnet.gossip.contact import Contact, prefix_of_host
 from whispurrnet.gossip.envelope import (
-    ID_BYTES,
     Realm,
-    author,
     realm_key,
 )
-from whispurrnet.gossip.keyring import Heard, Keyring
+from whispurrnet.gossip.keyring import Keyring
 from whispurrnet.gossip.ladder import EVERYONE
 from whispurrnet.gossip.resonance import normalise
 from whispurrnet.gossip.stamp import Difficulty
@@ -23,6 +21,7 @@ from whispurrnet.session.pool import Rng
 from whispurrnet.stack import events, greeting
 from whispurrnet.stack.calls import Call
 from whispurrnet.stack.checker import Checker, Message
+from whispurrnet.stack.hearing import Hearing
 from whispurrnet.stack.links import Links
 from whispurrnet.stack.live import Live
 from whispurrnet.stack.overlay import Overlay
@@ -31,7 +30,6 @@ from whispurrnet.stack.roster import Record
 from whispurrnet.stack.shared import Shared
 from whispurrnet.stack.speaking import Speaking
 from whispurrnet.wire.address import parse as parse_address
-from whispurrnet.wire.ids import PeerId
 
 SHUNNED_MAX = 1024
 
@@ -63,13 +61,13 @@ class Gossiping:
         self._rng = rng
         self._config = shared.config.gossip
         self.realm = Realm(realm_key(shared.config.network_secret))
-        self.keyring = Keyring(self.realm)
         self.standing = Standing(self._config.standing)
         self.overlays: dict[int, Overlay] = {}
         self._shards: dict[int, int] = {}
         """How many intents keep a shard joined; the first, of what is for everyone, always is."""
         self._interests: dict[tuple[str, bytes | None], int] = {}
         self.speaking = Speaking(shared, self.realm, self._overlay_for)
+        self.hearing = Hearing(shared, Keyring(self.realm), self.speaking, rng)
         self._idle: dict[int, None] = {}
         """Peers whose session nobody needs, the longest so first."""
         self._shunned: LruDict[bytes, None] = LruDict(SHUNNED_MAX)
@@ -241,7 +239,7 @@ class Gossiping:
 
     def listen(self, event: events.Listen, now: float) -> None:
         """Take up an interest."""
-        self.keyring.listen(event.intent, key=event.key, threshold=event.threshold)
+        self.hearing.keyring.listen(event.intent, key=event.key, threshold=event.threshold)
         where = (normalise(event.intent), event.key)
         if where not in self._interests and self._config.on:
             self._interests[where] = self._shard_of(*where)
@@ -249,7 +247,7 @@ class Gossiping:
 
     def unlisten(self, event: events.Unlisten, now: float) -> None:
         """Give one up."""
-        self.keyring.leave(event.intent, key=event.key)
+        self.hearing.keyring.leave(event.intent, key=event.key)
         shard = self._interests.pop((normalise(event.intent), event.key), None)
         if shard is not None:
             self._quit(shard, now)
@@ -330,41 +328,14 @@ class Gossiping:
 
     def deliver(self, message: Message, hop: int, now: float) -> None:
         """Hand on what is for us."""
-        shared, envelope = self._shared, message.envelope
-        if self.speaking.is_ours(envelope.id):
-            return
-        for heard in self.keyring.open(envelope):
-            try:
-                signer = author(envelope, heard.inside, shared.wall())
-            except ProtocolError:
-                shared.count("gossip_faults")
-                return
-            shared.count("gossip_heard")
-            shared.out.append(self._gossiped(heard, signer, hop, envelope.id))
-
-    def _gossiped(
-        self, heard: Heard, signer: PeerId | None, hop: int, id: bytes
-    ) -> events.Gossiped:
-        record = self._shared.roster.find(signer) if signer is not None else None
-        return events.Gossiped(
-            kind=heard.inside.kind,
-            intent=heard.intent,
-            strength=heard.strength,
-            payload=heard.inside.payload,
-            priority=heard.inside.priority,
-            author=signer,
-            peer=record.handle if record is not None else None,
-            hop=hop,
-            id=id[:ID_BYTES],
-            key=heard.key,
-        )
+        self.hearing.deliver(message, hop, now)
 
     # Time
 
     @property
     def deadline(self) -> float | None:
         """When an overlay has something to do."""
-        dues = (overlay.deadline for overlay in self.overlays.values())
+        dues = [self.hearing.deadline, *(one.deadline for one in self.overlays.values())]
         return min((due for due in dues if due is not None), default=None)
 
     def tick(self, now: float) -> None:
@@ -372,5 +343,6 @@ class Gossiping:
         self._despair(now)
         due = self.deadline
         if due is not None and due <= now:
+            self.hearing.tick(now)
             for overlay in list(self.overlays.values()):
                 overlay.tick(now)

@@ -161,10 +161,10 @@ class Overlay:
     # Messages
 
     def publish(
-        self, id: bytes, body: bytes, expires_at: float, now: float, *, urgent: bool
+        self, id: bytes, body: bytes, expires_at: float, now: float, *, direct: bool
     ) -> None:
         """Spread a message of ours, at once or after a walk."""
-        if urgent:
+        if direct:
             self._from_spread(self.spread.handle(spread.Publish(body), now), now)
         else:
             self._from_stem(self.stem.handle(stem.Own(id, body, expires_at), now), now)

@@ -65,6 +65,8 @@ KINDS = (
     Kind(4, "EMERGENCY_SIGNAL", (), "A10", _G, "critical alerts", PRIORITY_MAX),
     Kind(5, "HEARTBEAT", ("PING", "PONG", "HealthCheck"), "A10 B12 D16 E6", _C, "is it alive"),
     Kind(6, "PEER_DISCOVERY", (), "A10", "view", "who else is there"),
+    Kind(7, "TURN", (), "A4", _G, "to any one of those who listen to an intent"),
+    Kind(8, "TAKEN", (), "A4", _G, "one of them has it"),
     Kind(16, "FILE_SYNC", (), "B13", _D, "extension: files"),
     Kind(17, "MINING_SIGNAL", (), "B13", _D, "extension: compute signalling"),
     Kind(18, "DREAMSPACE", (), "B13", _D, "extension: journal bursts"),
@@ -87,9 +89,15 @@ KINDS = (
 CHUM_CODES = (48, 49, 50, 51, 52, 5, 53, 54)
 """The kinds in the order of the chum seed's own codes 0 to 7 (E6)."""
 
-WHISPER, RESONANCE, BROADCAST, EMERGENCY = 1, 2, 3, 4
+WHISPER, RESONANCE, BROADCAST, EMERGENCY, TURN, TAKEN = 1, 2, 3, 4, 7, 8
 
-HOW_TO_SPREAD = {RESONANCE: "resonate", BROADCAST: "broadcast", EMERGENCY: "emergency"}
+HOW_TO_SPREAD = {
+    RESONANCE: "resonate",
+    BROADCAST: "broadcast",
+    EMERGENCY: "emergency",
+    TURN: "resonate with one_of",
+    TAKEN: "nothing: the node says it",
+}
 
 BY_NUMBER = {kind.number: kind for kind in KINDS}
 _BY_NAME = {name.casefold(): kind for kind in KINDS for name in (kind.name, *kind.aliases)}

@@ -18,6 +18,8 @@ from whispurrnet.stack.shared import Shared
 PENDING_MAX = 256
 """Messages of ours whose stamps are looked for."""
 
+CLAIM_TTL_S = 60.0
+
 OWN_MAX = 4096
 """Messages of ours that are known again when they come back."""
 
@@ -28,15 +30,16 @@ Finder: TypeAlias = Callable[[str, bytes | None, float], Overlay]
 class _Draft:
     """A message of ours that still needs its stamp."""
 
-    __slots__ = ("expiry_s", "id", "overlay", "raw", "urgent")
+    __slots__ = ("direct", "expiry_s", "id", "overlay", "raw")
 
-    def __init__(self, raw: bytes, overlay: Overlay) -> None:
+    def __init__(self, raw: bytes, overlay: Overlay, kind: int) -> None:
         envelope = parse(raw)
+        self.direct = kind in (protocols.EMERGENCY, protocols.TAKEN)
+        """Whether it spreads at once, without a detour."""
         self.raw = raw
         self.overlay = overlay
         self.id = envelope.id
         self.expiry_s = envelope.expiry_s
-        self.urgent = envelope.urgent
 
 
 class Speaking:
@@ -54,6 +57,8 @@ class Speaking:
         self._overlay_for = overlay_for
         self._drafts: dict[int, _Draft] = {}
         self._own: LruDict[bytes, None] = LruDict(OWN_MAX)
+        self._last_claim = 0
+        """Claims are numbered downwards, below the references of the application."""
 
     def is_ours(self, id: bytes) -> bool:
         """Whether a message was ours: it is not news to us when it comes back."""
@@ -67,8 +72,19 @@ class Speaking:
             LimitError: Too many messages wait for their stamps.
         """
         intent = normalise(event.intent)
-        inside = Inside(protocols.RESONANCE, event.strength, event.priority, intent, event.payload)
+        kind = protocols.TURN if event.one_of else protocols.RESONANCE
+        inside = Inside(kind, event.strength, event.priority, intent, event.payload)
         self._say(event, inside, event.key, now)
+
+    def claim(self, intent: str, key: bytes | None, id: bytes, now: float) -> None:
+        """Tell the other listeners that we take a message that is for any one of them.
+
+        It takes no detour: until it is around, others may take the message too.
+        """
+        self._last_claim -= 1
+        event = events.Resonate(self._last_claim, intent, id, ttl_s=CLAIM_TTL_S, key=key)
+        inside = Inside(protocols.TAKEN, 1.0, event.priority, intent, id)
+        self._say(event, inside, key, now)
 
     def broadcast(self, event: events.Broadcast, now: float) -> None:
         """Spread a message to everyone.
@@ -101,7 +117,7 @@ class Speaking:
             entropy=shared.entropy,
             signer=shared.identity if event.signed else None,
         )
-        draft, bits = _Draft(raw, overlay), overlay.difficulty.advised(now)
+        draft, bits = _Draft(raw, overlay, inside.kind), overlay.difficulty.advised(now)
         if bits:
             self._drafts[event.ref] = draft
             shared.out.append(events.Solve(event.ref, draft.id, draft.expiry_s, bits))
@@ -119,5 +135,5 @@ class Speaking:
         self._own.put(draft.id, None)
         shared.count("gossip_published")
         expires_at = now + draft.expiry_s - shared.wall() / 1000
-        overlay.publish(draft.id, stamped(stamp, draft.raw), expires_at, now, urgent=draft.urgent)
+        overlay.publish(draft.id, stamped(stamp, draft.raw), expires_at, now, direct=draft.direct)
         shared.out.append(events.Resonated(ref, draft.id, len(overlay.neighbours)))
