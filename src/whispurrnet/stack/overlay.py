@@ -109,6 +109,8 @@ class Overlay:
         self._outbound: dict[int, bool] = {}
         self._control: dict[int, TokenBucket] = {}
         self._active: dict[int, None] = {}
+        self._muted: dict[int, None] = {}
+        """Whose gossip was not heard when its standing was looked at the last time."""
         self._told_bits = difficulty.config.base_bits
         self._tell_at: float | None = None
         self._head = bytes((shard,))
@@ -146,11 +148,13 @@ class Overlay:
         self._outbound[event.peer] = event.outbound
         self._control.setdefault(event.peer, TokenBucket(CONTROL_PER_S, CONTROL_BURST))
         self._from_membership(self.membership.handle(event, now), now)
+        self._judge(event.peer, now)  # what its key did before is not forgotten
 
     def down(self, peer: int, now: float) -> None:
         """It ended."""
         if self._outbound.pop(peer, None) is not None:
             del self._control[peer]
+            self._muted.pop(peer, None)
             self._from_membership(self.membership.handle(membership.Down(peer), now), now)
             self._leave(peer, now)
 
@@ -193,7 +197,7 @@ class Overlay:
         Raises:
             ProtocolError: It is malformed.
         """
-        if peer not in self._control or self.standing.verdict(peer, now) >= Verdict.MUTE:
+        if peer not in self._control or (peer in self._muted and self._is_muted(peer, now)):
             return
         kind = body[0] if body else 0
         if kind == STEM or (kind == PUSH and not self.spread.expects(peer)):
@@ -336,8 +340,17 @@ class Overlay:
         self._host.count("gossip_faults")
         self._judge(peer, now)
 
+    def _is_muted(self, peer: int, now: float) -> bool:
+        """Faults fade: whether a muted peer still is."""
+        if self.standing.verdict(peer, now) >= Verdict.MUTE:
+            return True
+        del self._muted[peer]
+        return False
+
     def _judge(self, peer: int, now: float) -> None:
         verdict = self.standing.verdict(peer, now)
+        if verdict >= Verdict.MUTE:
+            self._muted[peer] = None
         if verdict >= Verdict.CLOSE:
             self._host.shut_out(peer, now)
         elif verdict >= Verdict.LEAVE and peer in self._active:
