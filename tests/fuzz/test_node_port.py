@@ -86,7 +86,8 @@ async def raw(address: Address, parts: list[bytes], *, patient: bool) -> bytes:
     reader, writer = await asyncio.open_connection(address.host, address.port)
     heard = b""
     try:
-        with contextlib.suppress(OSError):
+        # uvloop raises a RuntimeError when the other side has closed in between
+        with contextlib.suppress(OSError, RuntimeError):
             for part in parts:
                 writer.write(part)
                 await writer.drain()

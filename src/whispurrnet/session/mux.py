@@ -169,9 +169,9 @@ class Mux:
         return id
 
     @property
-    def busy(self) -> bool:
-        """Whether a stream is open."""
-        return bool(self._streams)
+    def streams(self) -> int:
+        """How many are open, or not yet read to their end."""
+        return len(self._streams)
 
     def buffered(self, stream: int) -> int:
         """How many bytes of a stream wait to be sent."""
@@ -218,14 +218,14 @@ class Mux:
         stream = self._out.front()
         if stream is None or room <= HEADER_BYTES:
             return None
-        before = stream.buffered
+        before, kind = stream.buffered, Kind.DATA
         parts = self._out.take(stream, room - HEADER_BYTES)
         if stream.finished:
+            kind = Kind.END
             self._close_if_ended(stream, self._news)
-            return b"".join((segment.header(Kind.END, stream.id), *parts))
-        if before > self.config.buffer_low >= stream.buffered and not stream.finish:
+        elif before > self.config.buffer_low >= stream.buffered and not stream.finish:
             self._news.append(Writable(stream.id))
-        return b"".join((segment.header(Kind.DATA, stream.id), *parts))
+        return b"".join((segment.header(kind, stream.id), *parts))
 
     def drain(self) -> list[Effect]:
         """What pulling brought about since the last call: `Writable` and `Closed`."""
@@ -250,13 +250,9 @@ class Mux:
                 self._on_frame(body, effects)
             case Write(id, data):
                 stream = self._streams.get(id)
-                if stream is None or not data:
-                    return  # the peer may have reset it a moment ago
-                if stream.finish:
-                    raise UsageError(f"stream {id} was finished; open another to write more")
-                stream.chunks.append(data)
-                stream.buffered += len(data)
-                self._out.wake(stream)
+                if stream is not None and data:  # the peer may have reset it a moment ago
+                    stream.append(data)
+                    self._out.wake(stream)
             case Consumed(id, n):
                 self._on_consumed(id, n)
             case Open():

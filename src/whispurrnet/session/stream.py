@@ -111,6 +111,17 @@ class Stream:
             return False
         return self.sent < self.limit if self.buffered else self.finish
 
+    def append(self, data: bytes) -> None:
+        """More is to be sent.
+
+        Raises:
+            UsageError: The stream was finished.
+        """
+        if self.finish:
+            raise UsageError(f"stream {self.id} was finished; open another to write more")
+        self.chunks.append(data)
+        self.buffered += len(data)
+
     def take(self, n: int) -> list[bytes | memoryview]:
         """The next `n` of the `buffered` bytes, as parts; nothing is copied."""
         assert n <= self.buffered

@@ -296,7 +296,7 @@ class Gossiping:
             record = self._shared.roster.get(peer)
             if record is None or record.live is None or record.live.friend:
                 continue
-            if not self._shared.courier.queued(peer) and not record.live.mux.busy:
+            if not self._shared.courier.queued(peer) and not record.live.mux.streams:
                 self._shared.count("pruned")
                 self._links.leave(record.live, greeting.PRUNED, now)
                 return True

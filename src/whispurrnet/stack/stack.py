@@ -191,6 +191,8 @@ class Stack:
     def _read(self, live: Live, effects: Sequence[channel.Effect], now: float) -> None:
         """Hand what arrived on a session to the cores it is for."""
         for effect in effects:
+            if self.links.states.get(live.link) is not live:
+                return  # a core has ended the session
             if type(effect) is channel.FrameIn:
                 self._on_frame(live, effect.type, effect.body, now)
             elif isinstance(effect, channel.Rtt):
@@ -200,7 +202,8 @@ class Stack:
                 return
             elif isinstance(effect, channel.Rekeyed):
                 self.shared.count("rekeys")
-        self.links.dirty.setdefault(live.link, live)
+        if self.links.states.get(live.link) is live:
+            self.links.dirty.setdefault(live.link, live)
 
     def _on_frame(self, live: Live, type_: int, body: bytes, now: float) -> None:
         shared = self.shared
