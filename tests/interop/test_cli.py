@@ -71,10 +71,17 @@ class Shell:
     def json(self, *tokens: str) -> Any:
         return json.loads(self.run(*tokens, "--output", "json").stdout)
 
+    def until(self, *api: str, true: Callable[[Any], bool]) -> Any:
+        """Ask for the status again until it is as it should be."""
+        ends = time.monotonic() + 30
+        while not true(answer := self.json("status", "--detailed", *api)):
+            assert time.monotonic() < ends, answer
+        return answer
+
     @contextlib.contextmanager
-    def listening(self, intent: str, *tokens: str) -> Iterator[Callable[[], Any]]:
-        """`whispurr listen`, and what it heard first."""
-        tokens = ("listen", intent, "--count", "1", "--output", "json", *tokens)
+    def listening(self, *tokens: str) -> Iterator[Callable[[], Any]]:
+        """`whispurr listen`, which listens by then, and what it hears first."""
+        tokens = ("listen", *tokens, "--count", "1", "--output", "json")
         with subprocess.Popen(
             [*WHISPURR, *tokens],
             stdout=subprocess.PIPE,
@@ -83,7 +90,9 @@ class Shell:
             env=self.env,
         ) as process:
             try:
-                yield lambda: json.loads(process.communicate(timeout=20)[0])
+                assert process.stderr is not None
+                assert "listening" in process.stderr.readline()
+                yield lambda: json.loads(process.communicate(timeout=30)[0])
             finally:
                 process.kill()
 
@@ -161,11 +170,13 @@ def test_up_twice_and_they_find_each_other(shell: Shell) -> None:
         for one, other in ((ada, bob), (bob, ada)):
             name = other.facts["name"]
             one.wait(lambda event, name=name: event["type"] == "peer_up" and event["name"] == name)
+        shell.until(*bob.api, true=lambda answer: bool(answer["neighbours"]))
         with shell.listening("moon", *bob.api) as heard:
-            ends = time.monotonic() + 20
-            while shell.json("resonate", "moon", '{"full": true}', *ada.api)["sent_to"] == 0:
-                assert time.monotonic() < ends
-            assert heard()["text"] == '{"full":true}'
+            sent = shell.json("resonate", "moon", '{"full": true}', *ada.api)
+            assert (sent["state"], sent["neighbours"]) == ("sent", 1)
+            message = heard()
+            assert (message["text"], message["sender"]) == ('{"full":true}', "somebody")
+            assert message["id"] == sent["id"]
         said = shell.run("whisper", bob.facts["name"], "hello", *ada.api)
         assert said.stdout == f"✓ received by {bob.facts['name']}\n"
         status = shell.run("status", *ada.api).stdout
@@ -209,6 +220,7 @@ def test_the_curl_lines_work_as_written(shell: Shell) -> None:
     with shell.up() as node, shell.up() as elsewhere:
         port = node.facts["port"]
         elsewhere.wait(lambda event: event["type"] == "peer_up")
+        shell.until(*node.api, true=lambda answer: bool(answer["neighbours"]))
 
         def curl(line: str) -> Any:
             command = line.replace(":8765/", f":{port}/")
@@ -218,11 +230,9 @@ def test_the_curl_lines_work_as_written(shell: Shell) -> None:
             assert done.returncode == 0, done.stderr
             return json.loads(done.stdout)
 
-        assert curl(RESONANCE) == {"sent_to": 0, "state": "nobody listens"}
         with shell.listening("test_message", *elsewhere.api) as heard:
-            ends = time.monotonic() + 20
-            while curl(RESONANCE) != {"sent_to": 1, "state": "sent"}:
-                assert time.monotonic() < ends
+            sent = curl(RESONANCE)
+            assert (sent["state"], sent["neighbours"], len(sent["id"])) == ("sent", 1, 32)
             assert json.loads(heard()["text"]) == {"test": True, "timestamp": 1640995200000}
         assert curl(STATUS)["state"] == "Listening"
         assert node.facts["id"] not in json.dumps(curl(DEBUG))
@@ -258,3 +268,53 @@ def test_the_first_lines_are_ready_to_copy(tmp_path: Path) -> None:
     assert "whispurr status --api" in lines[2]
     assert len(runtime) == 1
     assert not runtime[0].exists()
+
+
+def test_the_mesh_from_the_command_line(tmp_path: Path) -> None:
+    """Three in a row: what the first says reaches the last, who shares a key or is told all."""
+    shell = Shell(tmp_path, LAN_ENABLED="false", LISTEN="/ip4/127.0.0.1/tcp/0", PORT="0")
+    with shell.up() as ada, shell.up() as bob, shell.up() as eve:
+        for one, other in ((ada, bob), (bob, eve)):
+            shell.run("join", other.facts["ticket"], *one.api)
+        for one in (ada, bob, eve):
+            shell.until(*one.api, true=lambda answer: bool(answer["neighbours"]))
+        key = str(tmp_path / "owl.key")
+        shell.run("topic-key", key)
+        with shell.listening("owl", "--key-file", key, *eve.api) as heard:
+            shell.run("resonate", "owl", '{"for": "all"}', *ada.api)
+            shell.run("resonate", "owl", '{"for": "us"}', "--signed", "--key-file", key, *ada.api)
+            message = heard()
+            assert json.loads(message["text"]) == {"for": "us"}
+            assert message["author"] == ada.facts["id"]
+        with shell.listening(*eve.api) as heard:
+            shell.run("emergency", "water in the engine room", *ada.api)
+            message = heard()
+            assert (message["kind"], message["priority"]) == ("EMERGENCY_SIGNAL", 10)
+            assert message["text"] == "water in the engine room"
+        name = eve.facts["name"]
+        found = shell.json("why", name, *bob.api)
+        assert (found["connected"], found["neighbour"], found["place"]) == (True, True, "")
+        near = shell.json("discover", "--method", "exchange", *bob.api)
+        assert {ada.facts["id"], eve.facts["id"]} <= {row["id"] for row in near}
+        stats = shell.json("status", "--detailed", *eve.api)["stats"]
+        assert stats["gossip"]["received"] >= 3
+        assert 0 < stats["gossipEfficiency"] <= 1
+        eve.process.kill()
+        eve.process.wait()
+        shell.until(*bob.api, true=lambda answer: len(answer["neighbours"]) == 1)
+        ends = time.monotonic() + 30
+        while "nothing listens there" not in str(found := shell.json("why", name, *bob.api)):
+            assert time.monotonic() < ends, found
+        assert (found["connected"], found["place"]) == (False, "the peer")
+        report = shell.run("doctor", "--report", *bob.api).stdout
+        for secret in (name, *(up.facts["id"] for up in (ada, bob, eve)), "127.0.0.1", "owl"):
+            assert secret not in report
+
+
+def test_discover_hears_beacons(shell: Shell) -> None:
+    with shell.up() as ada, shell.up() as bob:
+        tokens = ("discover", "--method", "multicast", "--count", "1", "--timeout", "20")
+        (row,) = shell.json(*tokens, *ada.api)
+        assert (row["id"], row["name"]) == (bob.facts["id"], bob.facts["name"])
+        assert row["sources"] == ["multicast"]
+        assert row["addresses"]

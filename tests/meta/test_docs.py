@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from whispurrnet.gateway.api import PREFIX, Api
-from whispurrnet.node.settings import KEYS, SEED_NAMES, Settings, env_name
+from whispurrnet.node.settings import ENV_RESERVED, KEYS, SEED_NAMES, Settings, env_name
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -104,7 +104,7 @@ def test_shown_python_is_python(page: str, block: str) -> None:
 def test_shown_keys_and_variables_exist() -> None:
     sections = {key.partition(".")[0] for key in KEYS if "." in key}
     variables = {env_name(key) for key in KEYS}
-    reserved = {f"WHISPURRNET_{name}" for name in ("CONFIG", "TICKET", "API", "OUTPUT", "DEBUG")}
+    reserved = ENV_RESERVED
     for page in PAGES:
         text = page.read_text()
         if page.name == "features.md":

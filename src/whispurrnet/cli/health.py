@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -10,28 +12,78 @@ from cyclopts import Parameter
 from whispurrnet.cli.client import Client, find
 from whispurrnet.cli.context import current
 from whispurrnet.cli.fault import Exit, Fault
-from whispurrnet.cli.render import DASH, clean, colour, note, say, show_json, span, table
+from whispurrnet.cli.mesh import gossip_lines, neighbour_lines
+from whispurrnet.cli.render import (
+    DASH,
+    clean,
+    colour,
+    note,
+    say,
+    show_json,
+    show_json_line,
+    span,
+    table,
+)
 
+WATCH_S = 1.0
 _MARKS = {"ok": ("✓", "green"), "problem": ("✗", "red"), "not checked": (DASH, "dim")}
 
 
 def status(
     *,
-    watch: Annotated[bool, Parameter(negative="", help="Show it again every two seconds.")] = False,
+    detailed: Annotated[
+        bool, Parameter(negative="", help="Neighbours and the counters of gossip, too.")
+    ] = False,
+    watch: Annotated[bool, Parameter(negative="", help="Show it again every second.")] = False,
 ) -> int:
     """How the node is, and every peer; the first line is the verdict."""
     client = find()
-    while True:
-        answer = client.get("/status", dict[str, Any])
-        if current.json:
-            show_json(answer)
-        else:
-            for line in status_lines(answer):
-                say(line)
-        if not watch:
-            return Exit.DONE
-        time.sleep(2.0)
-        say()
+    if not watch:
+        _show_status(_status(client, detailed=detailed))
+        return Exit.DONE
+    _watch(lambda: _status(client, detailed=detailed))
+    return Exit.DONE
+
+
+def _status(client: Client, *, detailed: bool) -> dict[str, Any]:
+    answer = client.get("/status", dict[str, Any])
+    if detailed:
+        answer["neighbours"] = client.get("/neighbours", list[dict[str, Any]])
+        answer["stats"] = client.get("/stats", dict[str, Any])
+    return answer
+
+
+def _show_status(answer: dict[str, Any]) -> None:
+    if current.json:
+        show_json(answer)
+    else:
+        for line in status_lines(answer):
+            say(line)
+
+
+def _watch(ask: Callable[[], dict[str, Any]]) -> None:
+    """Show it again every second, until Ctrl-C: in place on a terminal, else one after another."""
+    if current.json:
+        while True:
+            show_json_line(ask())
+            time.sleep(WATCH_S)
+    if not sys.stdout.isatty():
+        while True:
+            _show_status(ask())
+            say()
+            time.sleep(WATCH_S)
+    from rich.live import Live
+    from rich.text import Text
+
+    def shown() -> Text:
+        text = Text.from_ansi("\n".join(status_lines(ask())))
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+    with Live(shown(), auto_refresh=False) as live:
+        while True:
+            time.sleep(WATCH_S)
+            live.update(shown(), refresh=True)
 
 
 def status_lines(answer: dict[str, Any]) -> list[str]:
@@ -46,7 +98,10 @@ def status_lines(answer: dict[str, Any]) -> list[str]:
     for problem in problems:
         lines.append(f"  {colour('✗', 'red')} {clean(problem['what'])}: {clean(problem['why'])}")
         lines.append(f"    Cure: {clean(problem['cure'])}")
-    return lines + peer_lines(answer["peers"])
+    lines += peer_lines(answer["peers"])
+    if "neighbours" in answer:
+        lines += ["", *neighbour_lines(answer["neighbours"]), *gossip_lines(answer["stats"])]
+    return lines
 
 
 def peer_lines(peers: list[dict[str, Any]]) -> list[str]:
@@ -57,7 +112,7 @@ def peer_lines(peers: list[dict[str, Any]]) -> list[str]:
     for peer in peers:
         rtt = f"{peer['rtt_ms']:.1f} ms" if peer["rtt_ms"] is not None else DASH
         seen = "now" if peer["connected"] else f"{span(peer['seen_s'])} ago"
-        reason = "" if peer["connected"] else f"{peer['reason']} → {peer['cure']}"
+        reason = "" if peer["connected"] else f"{peer['reason']} → whispurr why {peer['name']}"
         row = (
             peer["name"],
             peer["path"],
@@ -84,11 +139,13 @@ def doctor(
     ] = False,
 ) -> int:
     """What is wrong, why, and what to do; works without a running node, too."""
-    from whispurrnet.cli.checks import local_checks, versions
+    from whispurrnet.cli.checks import local_checks
 
     client = find()
-    running = True
     checks = [dict(check) for check in local_checks(client.port)]
+    if report:
+        return _report(client, checks)
+    running = True
     try:
         checks += _node_checks(client)
     except Fault as fault:
@@ -106,16 +163,31 @@ def doctor(
     problems = sum(check["state"] == "problem" for check in checks)
     verdict = "all is well" if not problems else f"{problems} to look at"
     if current.json:
-        answer = {"verdict": verdict, "ok": not problems, "checks": checks}
-        show_json({**answer, "versions": versions()} if report else answer)
+        show_json({"verdict": verdict, "ok": not problems, "checks": checks})
     else:
-        if report:
-            for name, version in versions().items():
-                say(f"  {name} {version}")
         _show(verdict, checks, problems)
     if running:
         return Exit.FAILED if problems else Exit.DONE
     return Exit.NOT_RUNNING
+
+
+def _report(client: Client, checks: list[dict[str, Any]]) -> int:
+    from whispurrnet.cli.checks import versions
+    from whispurrnet.cli.report import redacted, report_lines
+
+    try:
+        node = client.get("/report", dict[str, Any])
+    except Fault as fault:
+        if fault.code != Exit.NOT_RUNNING:
+            raise
+        node = None
+    made = redacted(versions(), checks, node)
+    if current.json:
+        show_json(made)
+    else:
+        for line in report_lines(made):
+            say(line)
+    return Exit.DONE if node is not None else Exit.NOT_RUNNING
 
 
 def _node_checks(client: Client) -> list[dict[str, Any]]:

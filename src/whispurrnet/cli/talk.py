@@ -1,4 +1,4 @@
-"""whisper, listen, chat, resonate: talking."""
+"""whisper, listen, chat: talking."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import sys
 import threading
 from typing import Annotated, Any
 
-import msgspec
 from cyclopts import Parameter
 
 from whispurrnet.cli.client import Client, find
 from whispurrnet.cli.context import current
 from whispurrnet.cli.fault import Exit, Fault
 from whispurrnet.cli.render import (
-    DASH,
     clean,
     clean_lines,
     colour,
@@ -23,10 +21,12 @@ from whispurrnet.cli.render import (
     show_json,
     show_json_line,
 )
+from whispurrnet.cli.secret_key import KeyFile, topic_key
 
 POLL_S = 25.0
 LATEST = 2**53
 _MARKS = {"queued": "…", "sent": "→", "received": "✓", "read": "✓✓", "expired": "✗", "failed": "✗"}
+_TO_ALL = {"BROADCAST": " to everyone", "EMERGENCY_SIGNAL": " EMERGENCY"}
 _ENDS = {"expired", "failed"}
 _Messages = dict[str, Any]
 PeerName = Annotated[str, Parameter(help="Its name, or the beginning of its id.")]
@@ -71,23 +71,29 @@ def listen(
     intent: Annotated[str | None, Parameter(help="An intent; otherwise all that comes.")] = None,
     *,
     count: Annotated[int, Parameter(help="End after so many; 0 never.")] = 0,
+    threshold: Annotated[float, Parameter(help="How well it must match, from 0 to 1.")] = 0.5,
+    key_file: KeyFile = None,
 ) -> int:
     """Print what arrives, until Ctrl-C."""
     client = find()
     last = client.get("/messages", _Messages, after=LATEST)["last"]
-    wanted: str | None = None
+    wanted: tuple[str, str] | None = None
     if intent is not None:
         from whispurrnet.gossip.resonance import normalise
 
-        client.post("/listen", dict[str, Any], {"intent": intent})
-        wanted = normalise(intent)
+        ask = {"intent": intent, "topic_key": topic_key(key_file), "threshold": threshold}
+        wanted = normalise(intent), client.post("/listen", dict[str, Any], ask)["key_id"]
+    elif key_file is not None:
+        raise Fault(
+            "A key needs its intent", "", "whispurr listen moon --key-file FILE", Exit.USAGE
+        )
     note(f"  listening{f' to {intent}' if intent else ''}; end with Ctrl-C")
     seen = 0
     while True:
         answer = client.get("/messages", _Messages, POLL_S, after=last, wait_s=POLL_S)
         last = answer["last"]
         for message in answer["messages"]:
-            if wanted is not None and message["topic"] != wanted:
+            if wanted is not None and (message["topic"], message["key_id"]) != wanted:
                 continue
             _show(message)
             client.post(f"/messages/{message['number']}/read", dict[str, Any])
@@ -101,7 +107,8 @@ def _show(message: dict[str, Any]) -> None:
         show_json_line(message)
         return
     topic = f" #{clean(message['topic'])}" if message["topic"] else ""
-    who = colour(clean(message["sender"]) + topic, "bold")
+    to_all = _TO_ALL.get(message["kind"], "")
+    who = colour(clean(message["sender"]) + topic + to_all, "bold")
     text = message["text"]
     if text is None:
         count = len(base64.b64decode(message["body_base64"]))
@@ -150,34 +157,3 @@ def _quoted(text: str) -> str:
     from urllib.parse import quote
 
     return quote(text, safe="")
-
-
-def resonate(
-    intent: Annotated[str, Parameter(help="Who listens to it gets the payload.")],
-    payload: Annotated[
-        str | None, Parameter(help="A JSON object, or a text; otherwise standard input.")
-    ] = None,
-    *,
-    strength: Annotated[float, Parameter(help="From 0 to 1.")] = 1.0,
-) -> int:
-    """Send to whoever listens to an intent."""
-    text = sys.stdin.read(2**20 + 1) if payload is None else payload
-    try:
-        value = msgspec.json.decode(text)
-    except msgspec.MsgspecError:
-        value = text
-    ask = {
-        "intent": intent,
-        "payload": value if isinstance(value, dict) else {"value": value},
-        "strength": strength,
-    }
-    answer = find().post("/resonance", dict[str, Any], ask)
-    if current.json:
-        show_json(answer)
-    elif answer["sent_to"]:
-        count = answer["sent_to"]
-        say(f"→ sent to {count} peer{'' if count == 1 else 's'}")
-    else:
-        say(f"{DASH} nobody listens to it now")
-        note(f"  on the other side: whispurr listen {intent}")
-    return Exit.DONE

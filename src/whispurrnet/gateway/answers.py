@@ -10,13 +10,17 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-SCHEMA = 1
+SCHEMA = 2
 
 Kind = Literal["usage", "refused", "host", "unreachable", "not_authentic", "limit", "not_found"]
 Priority = Annotated[int, Meta(ge=0, le=10)]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Text = Annotated[str, Meta(max_length=2**20)]
 Wait = Annotated[float, Meta(ge=0, le=300)]
+Strength = Annotated[float, Meta(ge=0, le=1)]
+Lifetime = Annotated[float, Meta(gt=0, le=300)]
+TopicKey = Annotated[str, Meta(pattern="^([0-9a-fA-F]{64})?$")]
+"""The key of a private topic, 64 hexadecimal characters; empty: the topic is public."""
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,18 +58,39 @@ class TicketAnswer(Answer, frozen=True):
 
 
 class ResonanceAsk(Ask, frozen=True):
-    """Send a payload to whoever listens to an intent."""
+    """Send a payload to whoever listens to an intent, anywhere in the mesh."""
 
     intent: Name
     payload: dict[str, Any]
-    strength: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    strength: Strength = 1.0
+    priority: Priority = 5
+    topic_key: TopicKey = ""
+    signed: bool = False
+    """Tell those who listen who sent it."""
+    one_of: bool = False
+    """Any one of those who listen is enough: after some seconds one takes it, seldom two."""
+    ttl_s: Lifetime | None = None
+    """How long it is of use; by default `message_ttl` of the node."""
 
 
-class ResonanceAnswer(Answer, frozen=True):
-    """How many direct peers listen to the intent and got it."""
+class BroadcastAsk(Ask, frozen=True):
+    """Send a text, or bytes as base64, to everyone in the mesh."""
 
-    sent_to: int
-    state: Literal["sent", "nobody listens"]
+    text: Text | None = None
+    body_base64: Annotated[str, Meta(max_length=1_400_000)] | None = None
+    signed: bool = False
+    ttl_s: Lifetime | None = None
+
+
+class SpreadAnswer(Answer, frozen=True):
+    """A message is on its way through the mesh. Who hears it, nobody can know: not even we."""
+
+    id: str
+    """32 hexadecimal characters: the same wherever it arrives."""
+    neighbours: int
+    """How many neighbours this node has now."""
+    state: Literal["sent", "queued"]
+    """`queued`: there is no neighbour; it goes out with the first, until its time is over."""
 
 
 class WhisperAsk(Ask, frozen=True):
@@ -93,12 +118,20 @@ class ListenAsk(Ask, frozen=True):
     """Listen to an intent, or no longer."""
 
     intent: Name
+    topic_key: TopicKey = ""
+    threshold: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    """How well a message must match; what leaving takes no notice of."""
 
 
 class ListenAnswer(Answer, frozen=True):
     """The intents this API listens to."""
 
     listening: tuple[str, ...]
+    """Those that are public."""
+    private: tuple[str, ...] = ()
+    """Those with a topic key."""
+    key_id: str = ""
+    """Stands for the key that was given, as in the messages that come by it."""
 
 
 class MessageRow(Answer, frozen=True):
@@ -108,8 +141,16 @@ class MessageRow(Answer, frozen=True):
     """Counts from 1; ask for what came `after` one."""
     kind: str
     sender: str
+    """`somebody` when nobody says who sent it."""
     sender_id: str
+    """Of a peer of this node; empty when nobody says who sent it, or it is none."""
+    author: str
+    """Of a message of the mesh: the id of the node that signed it; empty when nobody did."""
+    id: str
+    """Of a message of the mesh: the same everywhere; empty of a whisper."""
     topic: str | None
+    key_id: str
+    """Stands for the key of a private topic; empty when it came by a public one."""
     text: str | None
     body_base64: str
     priority: int
@@ -157,6 +198,21 @@ class PingAnswer(Answer, frozen=True):
     peer: str
     path: str
     rtt_ms: float
+
+
+class NeighbourRow(Answer, frozen=True):
+    """A peer with whom this node gossips."""
+
+    id: str
+    name: str
+    path: str
+    outbound: bool
+    """Whether this node called: nobody else chose it."""
+    friend: bool
+    """Whether one side wants this very peer, not only somebody in the mesh."""
+    score: float
+    """What its gossip was worth: at most 0.7, below 0 for faults. Nobody is told."""
+    since_s: float
 
 
 class TrustRow(Answer, frozen=True):

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 from msgspec import Meta
 
 from whispurrnet.base.bounded import LruDict
 from whispurrnet.base.errors import NetworkError, UsageError
 from whispurrnet.gateway import answers as a
+from whispurrnet.gateway.bodies import body_of
 from whispurrnet.gateway.checkup import check_up
+from whispurrnet.gateway.mesh_api import MeshApi
 from whispurrnet.gateway.refusal import refuse
-from whispurrnet.gateway.route import Call, Route
+from whispurrnet.gateway.report import ReportAnswer, report
+from whispurrnet.gateway.route import PREFIX, Call, Route, maker
 from whispurrnet.node import status as snapshots
 from whispurrnet.node.settings import Settings, env_name
 
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from whispurrnet.node.node import Node
     from whispurrnet.node.peer import Peer, Receipt
 
-PREFIX = "/api/whispurrnet"
+__all__ = ["PREFIX", "Api"]
+
 RECEIPTS_MAX = 4096
 Number = Annotated[int, Meta(ge=0, le=2**53)]
 Wait = Annotated[float, Meta(ge=0, le=60)]
 
 
-class Api:
+class Api(MeshApi):
     """The handlers, on one node."""
 
     def __init__(
@@ -69,24 +70,16 @@ class Api:
         """One peer, by name, id or the beginning of its id."""
         return snapshots.peer_status(self._node, self._node.peer(call.parameters["ref"]))
 
-    async def resonance(self, call: Call) -> a.ResonanceAnswer:
-        """Send a payload to the direct peers that listen to an intent."""
-        ask = call.ask(a.ResonanceAsk)
-        payload = msgspec.json.encode(ask.payload)
-        wait_s = self._settings.resonance_timeout
-        try:
-            async with asyncio.timeout(wait_s):
-                sent_to = await self._node.resonate(ask.intent, payload, strength=ask.strength)
-        except TimeoutError:
-            raise NetworkError(f"{wait_s:g} s passed; raise resonance_timeout") from None
-        return a.ResonanceAnswer(sent_to=sent_to, state="sent" if sent_to else "nobody listens")
-
     async def whisper(self, call: Call) -> a.WhisperAnswer:
         """Whisper to a peer; it is kept until the peer has it or its time is over."""
         ask = call.ask(a.WhisperAsk)
         peer = self._node.peer(ask.peer)
         receipt = self._node.whisper(
-            peer, _body(ask), kind=ask.kind, priority=ask.priority, ttl_s=ask.ttl_s
+            peer,
+            body_of(ask.text, ask.body_base64),
+            kind=ask.kind,
+            priority=ask.priority,
+            ttl_s=ask.ttl_s,
         )
         if ask.wait_s:
             with contextlib.suppress(TimeoutError, NetworkError):  # the state says it
@@ -109,16 +102,6 @@ class Api:
             )
         receipt, peer = known
         return a.WhisperAnswer(id=number, peer=peer, state=receipt.state)
-
-    async def listen(self, call: Call) -> a.ListenAnswer:
-        """Listen to an intent; what arrives is in messages and events."""
-        self._live.listen(call.ask(a.ListenAsk).intent)
-        return a.ListenAnswer(listening=self._live.intents)
-
-    async def unlisten(self, call: Call) -> a.ListenAnswer:
-        """Listen to an intent no longer."""
-        await self._live.unlisten(call.ask(a.ListenAsk).intent)
-        return a.ListenAnswer(listening=self._live.intents)
 
     async def messages(self, call: Call) -> a.MessagesAnswer:
         """What arrived after a number; with wait_s, waits for the next."""
@@ -200,21 +183,22 @@ class Api:
         """What the node finds when it looks at itself; safe to paste."""
         return check_up(self._node, self._settings)
 
+    async def report(self, _: Call) -> ReportAnswer:
+        """For strangers who help: numbers and words of this program only, so safe to paste."""
+        return report(self._node, self._settings)
+
     def routes(self) -> tuple[Route, ...]:
         """The table."""
-        get = _maker("GET")
-        post = _maker("POST")
+        get, post = maker("GET"), maker("POST")
         return (
+            *self.mesh_routes(),
             get("/status", self.status, snapshots.Status),
             get("/debug", self.debug, dict[str, Any]),
             get("/stats", self.stats, dict[str, Any]),
-            post("/resonance", self.resonance, a.ResonanceAnswer, a.ResonanceAsk),
             get("/peers", self.peers, list[snapshots.PeerStatus]),
             get("/peers/{ref}", self.peer, snapshots.PeerStatus, ref=str),
             post("/whisper", self.whisper, a.WhisperAnswer, a.WhisperAsk),
             get("/whisper/{id}", self.receipt, a.WhisperAnswer, id=Number),
-            post("/listen", self.listen, a.ListenAnswer, a.ListenAsk),
-            _maker("DELETE")("/listen", self.unlisten, a.ListenAnswer, a.ListenAsk),
             get("/messages", self.messages, a.MessagesAnswer, after=Number, wait_s=Wait),
             post("/messages/{number}/read", self.read, a.ReadAnswer, number=Number),
             post("/connect", self.connect, snapshots.PeerStatus, a.ConnectAsk),
@@ -229,22 +213,8 @@ class Api:
             post("/trust/revoke", self.revoke, a.TrustRow, a.PeerAsk),
             get("/config", self.config, list[a.SettingRow]),
             get("/doctor", self.doctor, a.DoctorAnswer),
+            get("/report", self.report, ReportAnswer),
         )
-
-
-def _maker(method: str) -> Any:
-    def make(path: str, handler: Any, answer: Any, ask: Any = None, **parameters: Any) -> Route:
-        return Route(
-            method=method,
-            path=PREFIX + path,
-            summary=handler.__doc__ or "",
-            handler=handler,
-            answer=answer,
-            ask=ask,
-            parameters=parameters,
-        )
-
-    return make
 
 
 def _trust_row(peer: Peer) -> a.TrustRow:
@@ -255,29 +225,6 @@ def _trust_row(peer: Peer) -> a.TrustRow:
     return a.TrustRow(
         name=peer.name, id=peer.id, persona=peer.persona, trust=peer.trust, safety_number=number
     )
-
-
-def _body(ask: a.WhisperAsk) -> bytes:
-    if (ask.text is None) == (ask.body_base64 is None):
-        raise refuse(
-            400,
-            "The request was wrong",
-            "Exactly one of `text` and `body_base64` must be given.",
-            'Such as {"peer": "quiet-heron-41", "text": "hello"}.',
-        )
-    if ask.text is not None:
-        try:
-            return ask.text.encode()
-        except UnicodeEncodeError:
-            raise refuse(
-                400, "The request was wrong", "`text` is not Unicode.", "Send body_base64."
-            ) from None
-    try:
-        return base64.b64decode(ask.body_base64 or "", validate=True)
-    except (binascii.Error, ValueError):
-        raise refuse(
-            400, "The request was wrong", "`body_base64` is not base64.", "See RFC 4648."
-        ) from None
 
 
 def _ticket(text: str, uri: str, *, single_use: bool) -> a.TicketAnswer:

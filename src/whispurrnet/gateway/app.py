@@ -16,12 +16,12 @@ from starlette.routing import Route as StarletteRoute
 from starlette.websockets import WebSocket
 
 from whispurrnet.base import log
-from whispurrnet.gateway import openapi
-from whispurrnet.gateway.api import PREFIX, Api
+from whispurrnet.gateway import docs_page, metrics, openapi
+from whispurrnet.gateway.api import Api
 from whispurrnet.gateway.guard import P2P_PATH, Guard
 from whispurrnet.gateway.live import Live
 from whispurrnet.gateway.refusal import Refusal, refuse
-from whispurrnet.gateway.route import refusal_response
+from whispurrnet.gateway.route import PREFIX, refusal_response
 from whispurrnet.node.settings import Settings
 from whispurrnet.transport.asgi import serve
 from whispurrnet.version import VERSION
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from whispurrnet.node.node import Node
 
 _LOG = log.get(__name__)
-_DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
 def create_app(
@@ -49,14 +48,26 @@ def create_app(
     """
     watcher = live if live is not None else Live(node)
     table = Api(node, settings, watcher, origins or {}).routes()
-    described = msgspec.json.encode(openapi.document(table, VERSION))
-    shown = openapi.page(table)
+    document = openapi.document(table, VERSION)
+    described = msgspec.json.encode(document)
+    shown = docs_page.page(document)
 
     async def schema(_: Request) -> Response:
         return Response(described, media_type="application/json")
 
     async def docs(_: Request) -> Response:
-        return HTMLResponse(shown, headers={"content-security-policy": _DOCS_POLICY})
+        return HTMLResponse(shown, headers={"content-security-policy": docs_page.POLICY})
+
+    async def figures(_: Request) -> Response:
+        if not settings.gateway.metrics:
+            raise refuse(
+                404,
+                "Metrics are off",
+                "gateway.metrics is false.",
+                "Set gateway.metrics = true and start the node again.",
+                "not_found",
+            )
+        return Response(metrics.exposition(node), media_type=metrics.MEDIA_TYPE)
 
     async def p2p(socket: WebSocket) -> None:
         await serve(socket.scope, socket.receive, socket.send, node.accept_link)
@@ -68,6 +79,8 @@ def create_app(
     routes += [
         StarletteRoute("/openapi.json", schema),
         StarletteRoute("/docs", docs),
+        StarletteRoute("/docs/{name}", _asset),
+        StarletteRoute("/metrics", figures),
         WebSocketRoute(f"{PREFIX}/events", watcher.stream),
         WebSocketRoute(P2P_PATH, p2p),
     ]
@@ -76,6 +89,14 @@ def create_app(
         middleware=[Middleware(Guard, settings=settings)],
         exception_handlers={HTTPException: _not_served, Refusal: _refused, Exception: _failed},
     )
+
+
+async def _asset(request: Request) -> Response:
+    """What the page of the API is made of."""
+    name = request.path_params["name"]
+    if name not in docs_page.ASSETS:
+        raise HTTPException(404)
+    return Response(docs_page.asset(name), media_type=docs_page.ASSETS[name])
 
 
 async def _not_served(_: Request, error: Exception) -> Response:

@@ -10,13 +10,14 @@ import base64
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from whispurrnet.base.errors import LimitError
 from whispurrnet.gateway.answers import MessageRow, MessagesAnswer
+from whispurrnet.gateway.bodies import key_id
 from whispurrnet.gossip.resonance import normalise
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ BYTES_MAX = 16 * 2**20
 FEEDS_MAX = 64
 INTENTS_MAX = 256
 
+_Where: TypeAlias = tuple[str, bytes | None]
+"""An intent, and the key of a private topic."""
+
 
 class Live:
     """What the API remembers of the node's life: recent messages, intents listened to."""
@@ -36,10 +40,10 @@ class Live:
     def __init__(self, node: Node) -> None:
         """Look at a node; `run` does the looking."""
         self._node = node
-        self._ring: deque[tuple[int, Message]] = deque()
+        self._ring: deque[tuple[int, Message, str]] = deque()
         self._bytes = 0
         self._count = 0
-        self._listeners: dict[str, asyncio.Task[None]] = {}
+        self._listeners: dict[_Where, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._arrived = asyncio.Event()
         self._feeds = 0
@@ -47,8 +51,13 @@ class Live:
 
     @property
     def intents(self) -> tuple[str, ...]:
-        """What is listened to."""
-        return tuple(self._listeners)
+        """The public intents that are listened to."""
+        return tuple(intent for intent, key in self._listeners if key is None)
+
+    @property
+    def private_intents(self) -> tuple[str, ...]:
+        """Those that are listened to by a topic key."""
+        return tuple(intent for intent, key in self._listeners if key is not None)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Take in messages until cancelled."""
@@ -64,7 +73,7 @@ class Live:
             self._ended = True
             self._arrived.set()
 
-    def listen(self, intent: str) -> None:
+    def listen(self, intent: str, key: bytes | None = None, threshold: float = 0.5) -> None:
         """Listen to an intent; a second time changes nothing.
 
         Raises:
@@ -72,18 +81,17 @@ class Live:
             LimitError: Too many are listened to.
         """
         assert self._tasks is not None, "run comes first"
-        topic = self._node.join(intent)
-        if topic.intent in self._listeners:
-            topic.close()
-        elif len(self._listeners) >= INTENTS_MAX:
-            topic.close()
+        where = (normalise(intent), key)
+        if where in self._listeners:
+            return
+        if len(self._listeners) >= INTENTS_MAX:
             raise LimitError(f"{INTENTS_MAX} intents are listened to already; drop one first")
-        else:
-            self._listeners[topic.intent] = self._tasks.create_task(self._take(topic))
+        topic = self._node.join(intent, key=key, threshold=threshold)
+        self._listeners[where] = self._tasks.create_task(self._take(topic, where))
 
-    async def unlisten(self, intent: str) -> None:
+    async def unlisten(self, intent: str, key: bytes | None = None) -> None:
         """Listen to an intent no longer."""
-        task = self._listeners.pop(normalise(intent), None)
+        task = self._listeners.pop((normalise(intent), key), None)
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
@@ -94,12 +102,12 @@ class Live:
             async with asyncio.timeout(wait_s):
                 while self._count <= number and not self._ended:
                     await self._arrived.wait()
-        rows = tuple(message_row(m, n) for n, m in self._ring if n > number)
+        rows = tuple(message_row(m, n, by) for n, m, by in self._ring if n > number)
         return MessagesAnswer(last=self._count, messages=rows)
 
     def read(self, number: int) -> bool:
         """Mark a message as read; say whether it is still here."""
-        for kept, message in self._ring:
+        for kept, message, _ in self._ring:
             if kept == number:
                 message.mark_read()
                 return True
@@ -126,28 +134,29 @@ class Live:
             async for event in feed:
                 await socket.send_text(msgspec.json.encode(event).decode())
 
-    async def _take(self, topic: Topic) -> None:
+    async def _take(self, topic: Topic, where: _Where) -> None:
+        by = key_id(where[1])
         try:
             async with topic:
                 async for message in topic:
-                    self._keep(message)
+                    self._keep(message, by)
         finally:
-            if self._listeners.get(topic.intent) is asyncio.current_task():
-                del self._listeners[topic.intent]
+            if self._listeners.get(where) is asyncio.current_task():
+                del self._listeners[where]
 
-    def _keep(self, message: Message) -> None:
+    def _keep(self, message: Message, by: str = "") -> None:
         self._count += 1
-        self._ring.append((self._count, message))
+        self._ring.append((self._count, message, by))
         self._bytes += len(message.body)
         while len(self._ring) > MESSAGES_MAX or self._bytes > BYTES_MAX:
-            _, old = self._ring.popleft()
+            _, old, _ = self._ring.popleft()
             self._bytes -= len(old.body)
         self._arrived.set()
         self._arrived.clear()
 
 
-def message_row(message: Message, number: int) -> MessageRow:
-    """A message as JSON can carry it."""
+def message_row(message: Message, number: int, by: str = "") -> MessageRow:
+    """A message as JSON can carry it; `by` stands for the topic key it came by."""
     try:
         text: str | None = message.body.decode()
     except UnicodeDecodeError:
@@ -155,9 +164,12 @@ def message_row(message: Message, number: int) -> MessageRow:
     return MessageRow(
         number=number,
         kind=message.kind,
-        sender=message.sender.name,
-        sender_id=message.sender.id,
+        sender=message.sender_name,
+        sender_id=message.sender.id if message.sender is not None else "",
+        author=message.author,
+        id=message.id,
         topic=message.topic,
+        key_id=by,
         text=text,
         body_base64=base64.b64encode(message.body).decode(),
         priority=message.priority,

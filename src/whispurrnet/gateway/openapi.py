@@ -1,21 +1,17 @@
-"""OpenAPI 3.1 from the routes' own types, and a page that shows it without any script."""
+"""OpenAPI 3.1 from the routes' own types."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from whispurrnet.gateway.answers import SCHEMA, ErrorAnswer
+from whispurrnet.gateway.examples import EXAMPLES
 from whispurrnet.gateway.route import Route
 
 _REF = "#/components/schemas/{name}"
-_STYLE = (
-    "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-    "code{background:#8882;padding:.1rem .3rem}td,th{text-align:left;padding:.2rem 1rem .2rem 0}"
-)
 
 
 def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
@@ -63,7 +59,7 @@ def _operation(route: Route, by_type: dict[int, dict[str, Any]]) -> dict[str, An
         {
             "name": name,
             "in": "path" if f"{{{name}}}" in route.path else "query",
-            "required": f"{{{name}}}" in route.path,
+            "required": f"{{{name}}}" in route.path or name in route.required,
             "schema": msgspec.json.schema(kind),
         }
         for name, kind in route.parameters.items()
@@ -73,21 +69,11 @@ def _operation(route: Route, by_type: dict[int, dict[str, Any]]) -> dict[str, An
     if route.ask is not None:
         operation["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": by_type[id(route.ask)]}},
+            "content": {
+                "application/json": {
+                    "schema": by_type[id(route.ask)],
+                    "example": EXAMPLES[route.ask.__name__],
+                }
+            },
         }
     return operation
-
-
-def page(routes: Sequence[Route]) -> str:
-    """The routes as a page: no script, nothing from elsewhere."""
-    rows = "".join(
-        f"<tr><td>{route.method}</td><td><code>{html.escape(route.path)}</code></td>"
-        f"<td>{html.escape(route.summary)}</td></tr>"
-        for route in routes
-    )
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>WhispurrNet REST</title>'
-        f"<style>{_STYLE}</style><h1>WhispurrNet REST</h1>"
-        f'<p>The exact types: <a href="/openapi.json">/openapi.json</a>. Events: WebSocket '
-        f"<code>/api/whispurrnet/events</code>.</p><table>{rows}</table></html>"
-    )

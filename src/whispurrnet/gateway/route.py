@@ -18,6 +18,7 @@ from whispurrnet.base.errors import WhispurrError
 from whispurrnet.gateway.refusal import Refusal, from_body, from_error, refuse
 
 BodyT = TypeVar("BodyT")
+PREFIX = "/api/whispurrnet"
 BODY_TIMEOUT_S = 30.0
 _JSON = "application/json"
 
@@ -47,7 +48,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     answer: Any
     ask: type | None = None
     parameters: dict[str, Any] = {}
-    """Of the path or the query, with their types; those of the query may be missing."""
+    """Of the path or the query, with their types."""
+    required: tuple[str, ...] = ()
+    """Those of the query that may not be missing."""
 
     @property
     def name(self) -> str:
@@ -102,6 +105,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
                 f"Unknown parameter `{min(unknown)[:64]}`.",
                 f"Known parameters: {known}.",
             )
+        missing = [name for name in self.required if name not in given]
+        if missing:
+            raise refuse(
+                400,
+                "The request was wrong",
+                f"The parameter `{missing[0]}` is missing.",
+                f"Ask for {self.path}?{missing[0]}=...",
+            )
         try:
             return {
                 name: msgspec.convert(given[name], kind, strict=False)
@@ -110,6 +121,32 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
             }
         except msgspec.ValidationError as error:
             raise from_body(error) from None
+
+
+def maker(method: str) -> Callable[..., Route]:
+    """What makes the lines of one method in a table of routes."""
+
+    def make(
+        path: str,
+        handler: Any,
+        answer: Any,
+        ask: Any = None,
+        *,
+        required: tuple[str, ...] = (),
+        **parameters: Any,
+    ) -> Route:
+        return Route(
+            method=method,
+            path=PREFIX + path,
+            summary=handler.__doc__ or "",
+            handler=handler,
+            answer=answer,
+            ask=ask,
+            parameters=parameters,
+            required=required,
+        )
+
+    return make
 
 
 def json_response(answer: object, status: int = 200) -> Response:

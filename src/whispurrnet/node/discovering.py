@@ -122,7 +122,7 @@ def _told(node: Node, finds: Finds) -> None:
     for record in node.stack.roster:
         if record.addresses:
             finds.add(record.static_key, record.addresses, "peer", id=record.id)
-    book = node.stack.shared.calls._book  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    book = node.stack.shared.calls.book
     for key in book.peers():
         if len(key) == KEY_BYTES and not key.startswith(b"@/"):  # not an address without a key
             finds.add(key, [entry.address for entry in book.entries(key)], "book")

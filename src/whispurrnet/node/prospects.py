@@ -92,7 +92,7 @@ def blame(error: WhispurrError | str) -> Place:
 def look(node: Node, targets: Sequence[bytes]) -> Prospects:
     """What is known of the calls to a peer, under each name that it is called by."""
     calls, now = node.stack.shared.calls, node.now()
-    pool, book = calls._pool, calls._book  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    pool, book = calls.dialling, calls.book
     facts: list[str] = []
     cures: list[str] = []
     error, called = "", False
@@ -129,7 +129,7 @@ def _address(address: str, entry: Entry | None, error: str, pool: Pool, now: flo
     if entry is not None and entry.worked_at is not None:
         parts.append(f"worked {span(now - entry.worked_at)} ago")
     if pool.is_open(address):
-        until = pool._breaker.rests_until(address, now)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        until = pool.rests_until(address, now)
         rests = f"rests for {span(until - now)}" if until > now else "is tried once more"
         parts.append(f"the circuit is {pool.state(address, now)}: it {rests}")
     return f"{address}: {'; '.join(parts) or 'not tried yet'}"

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from whispurrnet.node.driver import Driver
     from whispurrnet.node.news import News
-    from whispurrnet.wire.ticket import Ticket
     from whispurrnet.node.settings import Settings
     from whispurrnet.stack.stack import Stack
+    from whispurrnet.wire.ticket import Ticket
 
 
 INBOX_MAX = 20_000

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from whispurrnet.base.log import get
-from whispurrnet.gossip.spread_events import COUNTS
 
 if TYPE_CHECKING:
     from whispurrnet.node.node import Node
@@ -138,9 +137,6 @@ def stats(node: Node) -> dict[str, Any]:
     spread = gossip(node)
     copies = spread["received"] + spread["duplicates"]
     counts = node.stack.shared.meter.snapshot()
-    for name, count in spread.items():
-        if f"gossip_{name}" in counts:
-            counts[f"gossip_{name}"] = max(counts[f"gossip_{name}"], count)
     return {
         "connectedPeers": len(lives),
         "quantumSecureConnections": sum(live.level > 0 for live in lives),
@@ -161,11 +157,7 @@ def stats(node: Node) -> dict[str, Any]:
 
 def gossip(node: Node) -> dict[str, int]:
     """What became of the messages that spread through this node, in all its shards."""
-    found = dict.fromkeys(COUNTS, 0)
-    for overlay in node.stack.gossiping.overlays.values():
-        for name, count in overlay.spread.stats.items():
-            found[name] += count
-    return found
+    return node.stack.gossiping.stats()
 
 
 def debug(node: Node) -> dict[str, Any]:

@@ -210,6 +210,10 @@ class Pool:
         """Where the circuit of an address stands, for people to see."""
         return self._breaker.state(address, now)
 
+    def rests_until(self, address: str, now: float) -> float:
+        """When an address may be tried: `now`, or later while its circuit is open."""
+        return self._breaker.rests_until(address, now)
+
     def next_dial_at(self, target: bytes) -> float | None:
         """When a waiting target is dialled again; None if it does not wait."""
         known = self._targets.get(target)

@@ -64,8 +64,10 @@ class Calls:
     """
 
     def __init__(self, pool_core: Pool, reached: Callable[[bytes], bool]) -> None:
-        self._pool = pool_core
-        self._book = Book()
+        self.dialling = pool_core
+        """When to dial whom."""
+        self.book = Book()
+        """Where targets are, or are said to be."""
         self._reached = reached
         self._calls: dict[bytes, Call] = {}
         self._dials: dict[int, bytes] = {}
@@ -76,7 +78,7 @@ class Calls:
     @property
     def deadline(self) -> float | None:
         """When the pool wants to dial next."""
-        return self._pool.deadline
+        return self.dialling.deadline
 
     def get(self, target: bytes) -> Call | None:
         """What is known of a target."""
@@ -113,17 +115,17 @@ class Calls:
                 # it may have told us, in a session, of a newer key than that of its ticket
                 call.static_key, call.expected_id = known.static_key, known.expected_id
         self._calls[target] = call
-        self._book.learn(target, call.addresses, source, now)
+        self.book.learn(target, call.addresses, source, now)
         return target, list(self._perform(self._wanted(target, call, now), now))
 
     def _wanted(self, target: bytes, call: Call, now: float) -> pool.Want:
         """What the pool is told: the best addresses first."""
-        addresses = self._book.dial_order(target, now)[:ADDRESSES_MAX]
+        addresses = self.book.dial_order(target, now)[:ADDRESSES_MAX]
         return pool.Want(target, addresses or call.addresses, call.persistent)
 
     def learn(self, target: bytes, addresses: tuple[str, ...], now: float) -> None:
         """A target told us, inside its session, where else it is."""
-        self._book.learn(target, addresses, Source.TOLD, now)
+        self.book.learn(target, addresses, Source.TOLD, now)
 
     def dialled(self, dial: int) -> tuple[bytes, Call] | None:
         """The target of a dial that has ended, well or not."""
@@ -133,7 +135,7 @@ class Calls:
 
     def connected(self, target: bytes, address: str, now: float) -> list[events.Effect]:
         """The target is reached at this address."""
-        self._book.worked(target, address, now)
+        self.book.worked(target, address, now)
         return list(self._perform(pool.Connected(target, address), now))
 
     def renamed(self, target: bytes, static_key: bytes) -> None:
@@ -160,7 +162,7 @@ class Calls:
         if call is not None:
             call.error = error
             for address in call.addresses:
-                self._book.failed(target, address, now)
+                self.book.failed(target, address, now)
         return list(self._perform(pool.Failed(target, heard=heard), now))
 
     def give_up(self, target: bytes, error: WhispurrError, now: float) -> list[events.Effect]:
@@ -214,7 +216,7 @@ class Calls:
         return list(self._perform(Tick(), now))
 
     def _perform(self, event: pool.Event, now: float) -> Iterator[events.Effect]:
-        for effect in self._pool.handle(event, now):
+        for effect in self.dialling.handle(event, now):
             match effect:
                 case pool.Dial(target, addresses):
                     call = self._calls.get(target)

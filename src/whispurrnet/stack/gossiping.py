@@ -15,6 +15,7 @@ from whispurrnet.gossip.envelope import (
 from whispurrnet.gossip.keyring import Keyring
 from whispurrnet.gossip.ladder import EVERYONE
 from whispurrnet.gossip.resonance import normalise
+from whispurrnet.gossip.spread_events import COUNTS
 from whispurrnet.gossip.stamp import Difficulty
 from whispurrnet.gossip.standing import Standing
 from whispurrnet.session.pool import Rng
@@ -45,6 +46,10 @@ def _prefix(live: Live) -> str:
         return ""
 
 
+def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
+    return {name: one[name] + other[name] for name in COUNTS}
+
+
 class Gossiping:
     """What this node spreads, passes on and listens to. It is the `Host` of its overlays.
 
@@ -68,6 +73,8 @@ class Gossiping:
         self._interests: dict[tuple[str, bytes | None], int] = {}
         self.speaking = Speaking(shared, self.realm, self._overlay_for)
         self.hearing = Hearing(shared, Keyring(self.realm), self.speaking, rng)
+        self._past = dict.fromkeys(COUNTS, 0)
+        """The counts of overlays that this node has left."""
         self._idle: dict[int, None] = {}
         """Peers whose session nobody needs, the longest so first."""
         self._shunned: LruDict[bytes, None] = LruDict(SHUNNED_MAX)
@@ -124,6 +131,7 @@ class Gossiping:
         if not self._shards[shard]:
             del self._shards[shard]
             overlay = self.overlays.pop(shard)
+            self._past = _sum(self._past, overlay.spread.stats)
             for peer in overlay.neighbours:
                 overlay.down(peer, now)
 
@@ -251,6 +259,13 @@ class Gossiping:
         shard = self._interests.pop((normalise(event.intent), event.key), None)
         if shard is not None:
             self._quit(shard, now)
+
+    def stats(self) -> dict[str, int]:
+        """What became of the messages that spread through this node; see `spread.COUNTS`."""
+        total = self._past
+        for overlay in self.overlays.values():
+            total = _sum(total, overlay.spread.stats)
+        return total
 
     # The host of the overlays
 

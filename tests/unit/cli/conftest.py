@@ -88,7 +88,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tmp_path / name.lower()
         folder.mkdir(mode=0o700)
         monkeypatch.setenv(name, str(folder))
-    for name in ("API", "OUTPUT", "DEBUG", "TICKET", "CONFIG", "GATEWAY_TOKEN"):
+    for name in ("API", "OUTPUT", "DEBUG", "TICKET", "CONFIG", "GATEWAY_TOKEN", "TOPIC_KEY"):
         monkeypatch.delenv(f"WHISPURRNET_{name}", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(context, "current", context.current)

@@ -31,7 +31,8 @@ def test_config_errors_name_file_and_key(run: Any, tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text("[gossip]\nhop_max = 1\n")
     ran = run("config", "show", "--config", str(tmp_path / "other.toml"))
     assert ran.code == 2
-    assert "other.toml: unknown key `gossip`" in ran.err
+    assert "other.toml: unknown key `gossip.hop_max`" in ran.err
+    assert "did you mean `gossip.max_hops`?" in ran.err
 
 
 def test_install_completion(run: Any, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from tests.unit.cli.test_talk import until
 
 from whispurrnet.cli.health import status_lines
 
@@ -47,7 +49,58 @@ def test_problems_have_reason_and_cure() -> None:
     assert lines[0] == "▲ up, 0 peers, 1 problem: no peers"
     assert "nobody came" in text
     assert "Cure: ask somebody" in text
-    assert "the cable is out → put it in" in text
+    assert "the cable is out → whispurr why lone-wolf-88" in text
+
+
+def test_detailed_status(ada: Any, pair: Any) -> None:
+    until(lambda: bool(pair.call(pair.ada.neighbours)))
+    ran = ada("status", "--detailed")
+    assert "outbound" in ran.out
+    assert "it called" in ran.out
+    assert "gossip: " in ran.out
+    answer = ada("status", "--detailed", "--output", "json").json
+    assert answer["neighbours"][0]["name"] == pair.call(lambda: pair.bob.name)
+    assert "gossipEfficiency" in answer["stats"]
+
+
+def test_watch_for_programs_is_one_line_a_second(ada: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("whispurrnet.cli.health.time.sleep", nap)
+    ran = ada("status", "--watch", "--detailed", "--output", "json")
+    assert naps == [1.0, 1.0, 1.0]
+    rows = [json.loads(line) for line in ran.out.splitlines()]
+    assert [row["state"] for row in rows] == ["Listening"] * 3
+
+
+def test_watch_on_a_terminal_draws_in_place(ada: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+
+    class Live:
+        def __init__(self, shown: Any, **_: Any) -> None:
+            drawn.append(shown.plain)
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def update(self, shown: Any, *, refresh: bool) -> None:
+            assert refresh
+            drawn.append(shown.plain)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("rich.live.Live", Live)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("whispurrnet.cli.health.time.sleep", lambda _: None)
+    assert ada("status", "--watch").code == 130
+    assert [text.startswith("● up") for text in drawn] == [True, True]
 
 
 def test_watch(ada: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,9 +134,22 @@ def test_doctor_without_a_node(run: Any) -> None:
 
 def test_a_report_is_safe_to_paste(ada: Any, pair: Any) -> None:
     ran = ada("doctor", "--report")
+    assert ran.code == 0
     assert "cryptography" in ran.out
+    assert "path=direct tcp" in ran.out
+    assert "state: Listening" in ran.out
+    assert "  lan.enabled: no\n" in ran.out
     for secret in (pair.ada.id, pair.ada.name, pair.bob.name, "127.0.0.1"):
         assert secret not in ran.out
+    data = ada("doctor", "--report", "--output", "json").json
+    assert data["machine"]["post-quantum key exchange works"] == "ok"
+    assert data["node"]["peers"][0]["connected"]
+
+
+def test_a_report_without_a_node(run: Any) -> None:
+    ran = run("doctor", "--report", "--api", "1")
+    assert ran.code == 3
+    assert ran.out.endswith("no node is running\n")
 
 
 def test_the_suite_in_use_is_shown() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,18 +55,6 @@ def test_states_have_codes(
     assert "\x1b" not in ran.out
 
 
-def test_resonate(ada: Any, pair: Any) -> None:
-    ran = ada("resonate", "nobody-hears", "{}")
-    assert (ran.code, ran.out) == (0, "\N{EN DASH} nobody listens to it now\n")
-    topic = pair.call(lambda: pair.bob.join("moon"))
-    until(lambda: ada("resonate", "Moon", '{"a": 1}', "--output", "json").json["sent_to"] == 1)
-    message = pair.call(topic.__anext__)
-    assert message.body == b'{"a":1}'
-    assert ada("resonate", "moon", "just text").out == "→ sent to 1 peer\n"
-    assert pair.call(topic.__anext__).body == b'{"value":"just text"}'
-    pair.call(topic.close)
-
-
 def in_background(tokens: list[str], codes: list[int]) -> threading.Thread:
     thread = threading.Thread(target=lambda: codes.append(main.run(tokens)))
     thread.start()
@@ -81,11 +70,44 @@ def test_listen(
     tokens = ["listen", "Sun", "--count", "1", "--api", str(pair.port)]
     thread = in_background(tokens, codes)
     until(lambda: "sun" in pair.call(lambda: pair.ada.intents))
-    until(lambda: pair.call(lambda: pair.bob.resonate("sun", b"\x1b[31mhot")) == 1)
+    pair.call(lambda: pair.bob.resonate("sun", b"\x1b[31mhot"))
     thread.join(20)
     assert codes == [0]
-    assert shown == [f"{pair.ada.known_peers[0].name} #sun: \N{REPLACEMENT CHARACTER}[31mhot"]
+    assert shown == ["somebody #sun: \N{REPLACEMENT CHARACTER}[31mhot"]
     capsys.readouterr()
+
+
+def test_what_is_signed_has_a_name(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(talk, "say", shown.append)
+    ready = threading.Event()
+    monkeypatch.setattr(talk, "note", lambda _: ready.set())
+    codes: list[int] = []
+    thread = in_background(["listen", "--count", "1", "--api", str(pair.port)], codes)
+    assert ready.wait(10)
+    pair.call(lambda: pair.bob.emergency(b"storm", signed=True))
+    thread.join(20)
+    assert shown == [f"{pair.ada.known_peers[0].name} EMERGENCY: storm"]
+
+
+def test_a_private_topic_is_heard_by_its_key_only(
+    pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(talk, "say", shown.append)
+    monkeypatch.setattr(talk, "note", lambda _: None)
+    path = tmp_path / "key"
+    assert main.run(["topic-key", str(path)]) == 0
+    key = bytes.fromhex(path.read_text())
+    codes: list[int] = []
+    tokens = ["listen", "owl", "--count", "1", "--key-file", str(path), "--api", str(pair.port)]
+    thread = in_background(tokens, codes)
+    until(lambda: "owl" in pair.call(lambda: pair.ada.intents))
+    pair.call(lambda: pair.bob.resonate("owl", b"for all"))
+    pair.call(lambda: pair.bob.resonate("owl", b"for us", key=key))
+    thread.join(20)
+    assert codes == [0]
+    assert shown == ["somebody #owl: for us"]
 
 
 def test_listen_marks_as_read(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,18 +8,23 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from whispurrnet.base.errors import NetworkError, UsageError
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.gateway.app import create_app
 from whispurrnet.gateway.live import Live
+from whispurrnet.gateway.report import ReportAnswer
 from whispurrnet.gossip.resonance import normalise
 from whispurrnet.node import status as snapshots
+from whispurrnet.node.discovering import Found
 from whispurrnet.node.feed import Feed
 from whispurrnet.node.identity import Identity
 from whispurrnet.node.peer import Message, Receipt
 from whispurrnet.node.settings import Settings
+from whispurrnet.node.spreading import Neighbour, Sent
+from whispurrnet.node.why import Why
 from whispurrnet.wire.ticket import Ticket
 
 LOCAL = ("127.0.0.1", 50_000)
@@ -88,7 +93,10 @@ class FakeNode:
         self.known_peers = (FakePeer(),)
         self.peers = self.known_peers
         self.whispers: list[tuple[Any, bytes, dict[str, Any]]] = []
-        self.resonances: list[tuple[str, bytes, float]] = []
+        self.resonances: list[tuple[str, bytes, dict[str, Any]]] = []
+        self.spread: list[tuple[str, bytes, dict[str, Any]]] = []
+        self.near = 0
+        self.keys: list[bytes | None] = []
         self.connected: list[tuple[str, float | None]] = []
         self.receipt_state = "received"
         self.rotations = 0
@@ -164,9 +172,21 @@ class FakeNode:
         receipt.advance(self.receipt_state)
         return receipt
 
-    async def resonate(self, intent: str, payload: bytes, *, strength: float) -> int:
-        self.resonances.append((normalise(intent), payload, strength))
-        return len(self.topics.get(normalise(intent), []))
+    async def resonate(self, intent: str, payload: bytes, **options: Any) -> Sent:
+        self.resonances.append((normalise(intent), payload, options))
+        return Sent("ee" * 16, self.near)
+
+    async def broadcast(self, payload: bytes, **options: Any) -> Sent:
+        self.spread.append(("broadcast", payload, options))
+        return Sent("ee" * 16, self.near)
+
+    async def emergency(self, payload: bytes, **options: Any) -> Sent:
+        self.spread.append(("emergency", payload, options))
+        return Sent("ee" * 16, self.near)
+
+    def neighbours(self) -> tuple[Neighbour, ...]:
+        peer: Any = self.known_peers[0]
+        return (Neighbour(peer, outbound=True, friend=False, score=0.25, since_s=3.21),)
 
     async def connect(self, target: str, *, timeout_s: float | None = None) -> FakePeer:
         self.connected.append((target, timeout_s))
@@ -188,8 +208,10 @@ class FakeNode:
     def events(self) -> Feed[Any]:
         return self._feed(self.watchers)
 
-    def join(self, intent: str) -> FakeTopic:
+    def join(self, intent: str, *, key: bytes | None, threshold: float) -> FakeTopic:
         known = normalise(intent)
+        self.keys.append(key)
+        assert 0 < threshold <= 1
         return FakeTopic(known, self._feed(self.topics.setdefault(known, [])))
 
     def _feed(self, feeds: list[Feed[Any]]) -> Feed[Any]:
@@ -204,8 +226,10 @@ class FakeNode:
         self.links.append(link)
         return link.handler
 
-    def arrive(self, body: bytes, topic: str | None = None) -> None:
-        message = Message(body, self.known_peers[0], topic=topic, received_ms=7, seq=1)  # type: ignore[arg-type]
+    def arrive(self, body: bytes, topic: str | None = None, **facts: Any) -> None:
+        peer: Any = self.known_peers[0]
+        message = Message(body, facts.pop("sender", peer), topic=topic, received_ms=7, seq=1)
+        message = msgspec.structs.replace(message, **facts)
         for feed in self.topics.get(topic, []) if topic else self.inbox:
             feed.put((message,))
 
@@ -213,6 +237,52 @@ class FakeNode:
 @pytest.fixture
 def node() -> FakeNode:
     return FakeNode()
+
+
+@pytest.fixture(autouse=True)
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What `why` and `discover` were asked; they, and `report`, look deeper than tables."""
+    calls: list[tuple[Any, ...]] = []
+
+    def why(_: Any, ref: str) -> Why:
+        calls.append(("why", ref))
+        return Why(
+            name=ref,
+            connected=False,
+            path="none",
+            neighbour=False,
+            verdict=f"{ref} is not connected",
+            place="the peer",
+            facts=("it hung up",),
+            cures=("call it again",),
+        )
+
+    async def discover(_: Any, method: str, *, count: int, timeout_s: float) -> tuple[Found, ...]:
+        calls.append(("discover", method, count, timeout_s))
+        found = Found("ab" * 32, "", "", ("/ip4/192.0.2.7/tcp/9000",), ("mdns",), connected=False)
+        return (found,)
+
+    def report(*_: Any) -> ReportAnswer:
+        nothing: dict[str, int] = {}
+        return ReportAnswer(
+            version="0.1.0",
+            state="Listening",
+            loop="asyncio",
+            uptime_s=1,
+            listening={"tcp": 1},
+            intents=0,
+            settings={},
+            checks={},
+            problems=nothing,
+            peers=(),
+            counters=nothing,
+            gossip=nothing,
+        )
+
+    monkeypatch.setattr("whispurrnet.gateway.api.report", report)
+    monkeypatch.setattr("whispurrnet.gateway.mesh_api.why", why)
+    monkeypatch.setattr("whispurrnet.gateway.mesh_api.discovering.discover", discover)
+    return calls
 
 
 Caller = Callable[..., contextlib.AbstractAsyncContextManager[httpx.AsyncClient]]

@@ -43,8 +43,17 @@ def test_the_routes_of_the_sources(calling: Any, node: Any) -> None:
     sent, status, debug = exchange(
         calling, ("POST", "/resonance", body), ("GET", "/status", None), ("GET", "/debug", None)
     )
-    assert sent.json() == {"sent_to": 0, "state": "nobody listens"}
-    assert node.resonances == [("test_message", b'{"test":true,"timestamp":1640995200000}', 1.0)]
+    assert sent.json() == {"id": "ee" * 16, "neighbours": 0, "state": "queued"}
+    ((intent, payload, options),) = node.resonances
+    assert (intent, payload) == ("test_message", b'{"test":true,"timestamp":1640995200000}')
+    assert options == {
+        "strength": 1.0,
+        "priority": 5,
+        "key": None,
+        "signed": False,
+        "one_of": False,
+        "ttl_s": None,
+    }
     assert status.json()["verdict"] == "up, 1 peer"
     assert debug.json() == {"version": "0.1.0", "sessions": []}
 
@@ -87,6 +96,11 @@ def test_whisper_bytes(calling: Any, node: Any) -> None:
         ("/resonance", {"intent": "", "payload": {}}, "$.intent"),
         ("/resonance", {"intent": "x", "payload": {}, "strength": 2}, "$.strength"),
         ("/resonance", [], "Expected `object`"),
+        ("/resonance", {"intent": "x", "payload": {}, "topic_key": "moon"}, "$.topic_key"),
+        ("/resonance", {"intent": "x", "payload": {}, "ttl_s": 301}, "$.ttl_s"),
+        ("/broadcast", {}, "Exactly one"),
+        ("/emergency", {"text": "a", "body_base64": "YQ=="}, "Exactly one"),
+        ("/listen", {"intent": "x", "threshold": 0}, "$.threshold"),
     ],
 )
 def test_wrong_requests_say_what_is_wrong(calling: Any, path: str, body: Any, cause: str) -> None:
@@ -153,15 +167,103 @@ def test_connect_and_join(calling: Any, node: Any) -> None:
 
 
 def test_a_resonance_takes_no_longer_than_its_timeout(calling: Any, node: Any) -> None:
-    async def never(*_: Any, **__: Any) -> int:
+    async def never(*_: Any, **__: Any) -> None:
         await asyncio.sleep(3600)
-        return 1
 
     node.resonate = never
     settings = Settings().replace(resonance_timeout=2)
     answer = one(calling, "POST", "/resonance", {"intent": "x", "payload": {}}, settings=settings)
     assert answer.status_code == 504
-    assert "2 s passed" in answer.json()["cause"]
+    assert "in 2 s" in answer.json()["cause"]
+    assert "resonance_timeout" in answer.json()["cure"]
+
+
+def test_what_is_for_everyone(calling: Any, node: Any) -> None:
+    node.near = 3
+    text = {"text": "storm", "signed": True, "ttl_s": 30}
+    told, alarm = exchange(
+        calling,
+        ("POST", "/broadcast", text),
+        ("POST", "/emergency", {"body_base64": base64.b64encode(b"\xff").decode()}),
+    )
+    assert told.json() == alarm.json() == {"id": "ee" * 16, "neighbours": 3, "state": "sent"}
+    assert node.spread == [
+        ("broadcast", b"storm", {"signed": True, "ttl_s": 30.0}),
+        ("emergency", b"\xff", {"signed": False, "ttl_s": None}),
+    ]
+
+
+def test_private_topics(calling: Any, node: Any) -> None:
+    """The key goes in; what comes out stands for it and tells nothing of it."""
+    key = "5A" * 32
+
+    async def call() -> None:
+        async with calling() as http:
+            body = {"intent": "moon", "payload": {}, "topic_key": key}
+            await http.post(f"{API}/resonance", json=body)
+            assert node.resonances[0][2]["key"] == b"Z" * 32
+            listened = await http.post(f"{API}/listen", json={"intent": "moon"})
+            assert listened.json()["key_id"] == ""
+            ask = {"intent": "moon", "topic_key": key, "threshold": 0.9}
+            listened = await http.post(f"{API}/listen", json=ask)
+            assert listened.json()["listening"] == listened.json()["private"] == ["moon"]
+            assert node.keys == [None, b"Z" * 32]
+            by = listened.json()["key_id"]
+            assert len(by) == 8
+            node.arrive(b"{}", "moon")
+            rows = (await http.get(f"{API}/messages?after=0&wait_s=5")).json()["messages"]
+            assert {row["key_id"] for row in rows} <= {"", by}
+            answer = await http.request("DELETE", f"{API}/listen", json=ask)
+            assert (answer.json()["listening"], answer.json()["private"]) == (["moon"], [])
+            assert key.lower() not in answer.text
+
+    run(call())
+
+
+def test_somebody_unknown_speaks(calling: Any, node: Any) -> None:
+    async def call() -> None:
+        async with calling() as http:
+            node.arrive(b"psst", sender=None, id="ab" * 16)
+            node.arrive(b"me", sender=None, author="cd" * 32)
+            first, second = (await http.get(f"{API}/messages?wait_s=5")).json()["messages"]
+            assert (first["sender"], first["sender_id"], first["author"]) == ("somebody", "", "")
+            assert first["id"] == "ab" * 16
+            assert second["sender"] not in {"somebody", ""}
+            assert second["author"] == "cd" * 32
+            assert (await http.post(f"{API}/messages/1/read")).status_code == 200
+
+    run(call())
+
+
+def test_neighbours(calling: Any) -> None:
+    (row,) = one(calling, "GET", "/neighbours").json()
+    assert (row["name"], row["outbound"], row["score"], row["since_s"]) == (PEER, True, 0.25, 3.2)
+
+
+def test_why(calling: Any, asked: list[Any]) -> None:
+    by_path, by_query, nobody = exchange(
+        calling,
+        ("GET", f"/peers/{PEER}/why", None),
+        ("GET", "/why?peer=%2Fip4%2F192.0.2.7%2Ftcp%2F9", None),
+        ("GET", "/why", None),
+    )
+    assert by_path.json()["place"] == "the peer"
+    assert by_query.json()["cures"] == ["call it again"]
+    assert asked == [("why", PEER), ("why", "/ip4/192.0.2.7/tcp/9")]
+    assert nobody.status_code == 400
+    assert "`peer` is missing" in nobody.json()["cause"]
+
+
+def test_discover(calling: Any, asked: list[Any]) -> None:
+    found, _, wrong = exchange(
+        calling,
+        ("GET", "/discover?method=mdns&count=5&timeout_s=0.5", None),
+        ("GET", "/discover", None),
+        ("GET", "/discover?method=kademlia", None),
+    )
+    assert found.json()[0]["sources"] == ["mdns"]
+    assert asked == [("discover", "mdns", 5, 0.5), ("discover", "all", 20, 6.0)]
+    assert wrong.status_code == 400
 
 
 def test_tickets(calling: Any, node: Any) -> None:
@@ -272,7 +374,7 @@ def test_listen(calling: Any, node: Any) -> None:
             rows = (await http.get(f"{API}/messages?after=0&wait_s=5")).json()["messages"]
             assert rows[0]["topic"] == known[0]
             answer = await http.request("DELETE", f"{API}/listen", json={"intent": "moon"})
-            assert answer.json() == {"listening": []}
+            assert answer.json()["listening"] == []
             assert node.topics[known[0]] == []
 
     run(call())

@@ -229,7 +229,7 @@ def test_announcements_go_to_the_local_network_if_there_is_one() -> None:
     async def test(rig: Rig) -> None:
         rig.core.effects[events.Listening] = [events.Announce(b"here")]
         rig.driver.submit(events.Listening(()))
-        rig.driver.multicast = Net()  # type: ignore[assignment]
+        rig.driver.lan = Net()  # type: ignore[assignment]
         rig.driver.submit(events.Listening(()))
         assert Net.sent == [b"here"]
 

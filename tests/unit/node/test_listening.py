@@ -58,7 +58,7 @@ def driver() -> Any:
         stack=SimpleNamespace(shared=SimpleNamespace(identity=IDENTITY)),
         accept=lambda _: NOBODY,
         submit=lambda _: None,
-        multicast=None,
+        lan=None,
     )
 
 
@@ -245,45 +245,69 @@ def test_a_certificate_of_the_settings_is_read_if_it_is_needed(listen: str, read
 # The local network
 
 
-class FakeMulticast:
-    made: list[FakeMulticast]
-    error: HostError | None
+class FakeLan:
+    """Knows three methods, of which some are refused."""
 
-    def __init__(self, *_: Any) -> None:
+    made: list[FakeLan]
+    refused: tuple[str, ...]
+
+    def __init__(self, methods: tuple[str, ...], *_: Any, service_port: int) -> None:
         self.made.append(self)
+        self.service_port = service_port
+        self.methods: tuple[str, ...] = ()
+        self.renewed = 0
         self.closed = False
 
-    async def start(self, hear: Any) -> None:
-        if self.error is not None:
-            raise self.error
+    async def start(self, hear: Any) -> dict[str, HostError]:
+        known = ("multicast", "broadcast", "mdns")
+        self.methods = tuple(method for method in known if method not in self.refused)
+        return {method: HostError("the port is taken") for method in self.refused}
 
-    def close(self) -> None:
+    def renew(self) -> None:
+        self.renewed += 1
+
+    async def close(self) -> None:
         self.closed = True
 
 
+@pytest.mark.parametrize(("lan", "stealth"), list(itertools.product((False, True), repeat=2)))
 @pytest.mark.parametrize(
-    ("lan", "stealth", "refused"), list(itertools.product((False, True), repeat=3))
+    ("methods", "refused", "problems"),
+    [
+        (("auto",), (), ()),
+        (("auto",), ("multicast",), ()),
+        (("auto", "mdns"), ("multicast", "mdns"), ("not seen on the local network by mdns",)),
+        (("auto",), ("multicast", "broadcast", "mdns"), ("not seen on the local network",)),
+    ],
 )
 def test_the_local_network_is_used_unless_it_is_off_or_refuses(
-    monkeypatch: pytest.MonkeyPatch, lan: bool, stealth: bool, refused: bool
+    monkeypatch: pytest.MonkeyPatch,
+    lan: bool,
+    stealth: bool,
+    methods: tuple[str, ...],
+    refused: tuple[str, ...],
+    problems: tuple[str, ...],
 ) -> None:
-    FakeMulticast.made = []
-    FakeMulticast.error = HostError("the port is taken") if refused else None
-    monkeypatch.setattr(module, "Multicast", FakeMulticast)
+    FakeLan.made, FakeLan.refused = [], refused
+    monkeypatch.setattr(module, "Lan", FakeLan)
 
     async def main() -> None:
-        found = make("/memory/lan", **{"lan.enabled": lan, "enable_stealth": stealth})
+        change = {"lan.enabled": lan, "enable_stealth": stealth, "lan.methods": methods}
+        found = make("/memory/lan", **change)
         shell = driver()
         await found.start(shell)
         wanted = lan and not stealth
-        assert len(FakeMulticast.made) == wanted
-        assert (shell.multicast is not None) == (wanted and not refused)
+        assert len(FakeLan.made) == wanted
+        assert (shell.lan is not None) == wanted
         assert found.state is ListenerState.LISTENING
-        assert [problem.why for problem in found.problems] == ["the port is taken"] * (
-            wanted and refused
-        )
+        assert [problem.what for problem in found.problems] == list(problems if wanted else ())
+        assert all(problem.why == "the port is taken" for problem in found.problems)
         assert all(problem.cure for problem in found.problems)
+        found.certify(IDENTITY)
         await found.stop()
-        assert all(used.closed is not refused for used in FakeMulticast.made)
+        for used in FakeLan.made:
+            assert used.service_port == 8765, "in memory there are no ports"
+            assert used.renewed == 1, "a new identity has new names"
+            assert used.closed
 
     run(main())

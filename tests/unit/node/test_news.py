@@ -449,23 +449,6 @@ def test_a_kind_goes_to_its_extension_and_nowhere_else(
     assert [entry.getMessage() for entry in caplog.records] == ["an extension failed"]
 
 
-def test_a_resonance_goes_to_its_topic() -> None:
-    async def test(rig: Rig) -> None:
-        cats: Feed[Message] = Feed(0)
-        dogs: Feed[Message] = Feed(9)
-        rig.news.topics.update(cats=[cats], dogs=[dogs])
-        rig.node.done.clear()
-        rig.news(events.Resonance(1, "cats", 0.5, b"meow", 7, 3))
-        rig.news(events.Resonance(1, "birds", 0.5, b"tweet", 7, 4))
-        (message,) = cats.take_all()
-        assert (message.body, message.topic, message.strength) == (b"meow", "cats", 0.5)
-        assert (message.kind, message.priority, message.seq) == ("RESONANCE", 7, 3)
-        assert not len(dogs)
-        assert rig.node.done == [("hold", 1)]
-
-    playing(test)
-
-
 @pytest.mark.parametrize(
     ("body", "encoding", "text"),
     [(b"caf\xc3\xa9", "text", "caf\u00e9"), (b"\xff\x00", "hex", "ff00"), (b"", "text", "")],
@@ -638,13 +621,14 @@ def test_closing_ends_every_wait() -> None:
         feeds: list[Feed[Any]] = [Feed(9, on_close=news.inbox.remove), Feed(9), Feed(9)]
         news.inbox.append(feeds[0])
         news.watchers.append(feeds[1])
-        news.topics["cats"] = [feeds[2]]
+        news.topics["cats", None] = [feeds[2]]
+        spreading = news.spread[7] = loop.create_future()
         ends = [asyncio.ensure_future(anext(feed, None)) for feed in (*feeds, news.incoming)]
         waits = [asyncio.ensure_future(wait) for wait in (queued.received(), received.read())]
         await asyncio.sleep(1)
         news.close()
         assert await asyncio.gather(*ends) == [None] * 4
-        for outcome in await asyncio.gather(connect, *waits, return_exceptions=True):
+        for outcome in await asyncio.gather(connect, spreading, *waits, return_exceptions=True):
             assert isinstance(outcome, NetworkError)
         assert (queued.state, received.state) == ("failed", "received")
 
@@ -654,7 +638,7 @@ def test_closing_ends_every_wait() -> None:
 def test_every_effect_that_is_news_has_its_route() -> None:
     async def test(rig: Rig) -> None:
         performed = {events.Write, events.Dial, events.Close, events.Hold, events.Announce}
-        asked = {events.Resonated, events.StreamReady, events.Invited}  # by `Driver.ask`
+        asked = {events.StreamReady, events.Invited}  # by `Driver.ask`
         known = set(events.Effect.__args__)  # type: ignore[attr-defined]
         assert set(rig.news._routes) == known - performed - asked
 

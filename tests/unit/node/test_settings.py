@@ -19,6 +19,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "session.stale_after_s": ("9000", 9000.0),
     "pool.backoff_min_s": ("0.25", 0.25),
     "direct.body_max": ("77", 77),
+    "lan.methods": ("mdns, broadcast", ("mdns", "broadcast")),
 }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
+from whispurrnet.gossip.spread_events import COUNTS
 from whispurrnet.node.peer import Peer
 from whispurrnet.node.status import Problem, debug, peer_status, stats, status
 
@@ -59,7 +61,33 @@ class FakeNode:
         meter = SimpleNamespace(snapshot=lambda: counts)
         shared = SimpleNamespace(meter=meter, identities=[1, 2])
         links = SimpleNamespace(states={1: None})
-        self.stack = SimpleNamespace(roster=records, shared=shared, links=links)
+        self.overlays: dict[int, Any] = {}
+        gossiping = SimpleNamespace(overlays=self.overlays, stats=self._stats)
+        self.stack = SimpleNamespace(
+            roster=records, shared=shared, links=links, gossiping=gossiping
+        )
+
+    def now(self) -> float:
+        return 100.0
+
+    def neighbours(self) -> tuple[Any, ...]:
+        return tuple(one for overlay in self.overlays.values() for one in overlay.neighbours)
+
+    def _stats(self) -> dict[str, int]:
+        total: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
+        for overlay in self.overlays.values():
+            total.update(overlay.spread.stats)
+        return dict(total)
+
+    def spread(self, shard: int, **counts: int) -> None:
+        """It is in a shard, in which so much happened."""
+        self.overlays[shard] = SimpleNamespace(
+            shard=shard,
+            neighbours=(1,),
+            spread=SimpleNamespace(stats=dict.fromkeys(COUNTS, 0) | counts),
+            membership=SimpleNamespace(passive=("somebody", "somebody else")),
+            difficulty=SimpleNamespace(bits=lambda _: 14, load_per_s=lambda _: 0.5),
+        )
 
     def away_s(self, peer: Peer) -> float:
         return 3.21
@@ -123,7 +151,7 @@ def test_a_row_says_how_a_peer_is_or_why_it_is_away() -> None:
     assert (up.seen_s, up.reason, up.cure) == (0.0, "", "")
     assert (up.trust, up.queued, up.bytes_sent, up.bytes_received) == ("verified", 6, 10, 20)
     assert (away.path, away.seen_s, away.reason) == ("none", 3.2, "its cable")
-    assert "whispurr join TICKET" in away.cure
+    assert away.cure == f"whispurr why {away.name}; or: whispurr join TICKET"
 
 
 @pytest.mark.parametrize(("rtts", "average"), [((), None), ((0.001, 0.004), 2.5)])
@@ -142,11 +170,30 @@ def test_counters_bear_the_names_of_the_seeds(
         "averageLatency": average,
         "uptime": 12340,
         "activeExtensions": ["journal"],
+        "gossipEfficiency": None,
         "bytesSent": 20,
         "bytesReceived": 40,
         "identityRotations": 2,
+        "neighbours": 0,
+        "gossip": dict.fromkeys(COUNTS, 0),
         "counters": {"rotations": 2, "z": 1},
     }
+
+
+def test_gossip_is_as_efficient_as_copies_are_new_in_all_shards() -> None:
+    node = make(True)
+    node.spread(0, received=3, duplicates=5)
+    node.spread(7, received=6, duplicates=4, published=2)
+    found = stats(node)
+    assert found["gossipEfficiency"] == 0.5
+    assert (found["neighbours"], found["gossip"]["published"]) == (2, 2)
+    assert found["gossip"]["received"] == 9
+
+
+def test_figures_of_what_is_not_there_are_not_invented() -> None:
+    """D23 asks for them too; they come with their parts."""
+    for word in ("onion", "shadow", "nat"):
+        assert not [name for name in stats(make(True)) if name.lower().startswith(word)]
 
 
 def test_what_helps_to_find_a_fault_names_nobody() -> None:
@@ -162,3 +209,16 @@ def test_what_helps_to_find_a_fault_names_nobody() -> None:
         assert peer.name not in text
     assert node.id not in text
     assert node.name not in text
+
+
+def test_overlays_are_sizes() -> None:
+    node = make(True)
+    node.spread(3)
+    (overlay,) = debug(node)["overlays"]
+    assert overlay == {
+        "shard": 3,
+        "neighbours": 1,
+        "contacts": 2,
+        "stamp_bits": 14,
+        "messages_per_s": 0.5,
+    }

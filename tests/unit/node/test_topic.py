@@ -8,25 +8,28 @@ from typing import Any
 import pytest
 
 from whispurrnet.node.feed import Feed
+from whispurrnet.node.spreading import Sent
 from whispurrnet.node.topic import Topic
 from whispurrnet.testing.virtual_loop import run
+
+KEY = b"k" * 32
 
 
 class FakeNode:
     def __init__(self) -> None:
         self.sent: list[tuple[Any, ...]] = []
 
-    async def resonate(self, intent: str, payload: bytes, *, strength: float, priority: int) -> int:
-        self.sent.append((intent, payload, strength, priority))
-        return 2
+    async def resonate(self, intent: str, payload: bytes, **how: Any) -> Sent:
+        self.sent.append((intent, payload, how))
+        return Sent("id", 2)
 
 
 class Rig:
-    def __init__(self) -> None:
+    def __init__(self, key: bytes | None = None) -> None:
         self.left: list[Feed[Any]] = []
         self.feed: Feed[Any] = Feed(10, on_close=self.left.append)
         self.node: Any = FakeNode()
-        self.topic = Topic(self.node, "cats", self.feed)
+        self.topic = Topic(self.node, "cats", key, self.feed)
 
 
 def test_what_arrives_is_iterated_over_until_it_is_closed() -> None:
@@ -73,16 +76,18 @@ def test_the_block_ends_it_also_on_an_error(error: type[Exception] | None) -> No
     run(outer())
 
 
-def test_sending_goes_to_its_intent() -> None:
+def test_sending_goes_to_its_intent_under_its_key() -> None:
     async def main() -> None:
-        rig = Rig()
-        assert await rig.topic.send(b"meow", strength=0.5, priority=7) == 2
-        assert rig.node.sent == [("cats", b"meow", 0.5, 7)]
+        rig = Rig(KEY)
+        sent = await rig.topic.send(b"meow", strength=0.5, priority=7, signed=True)
+        assert sent.neighbours == 2
+        how = {"strength": 0.5, "priority": 7, "key": KEY, "signed": True, "one_of": False}
+        assert rig.node.sent == [("cats", b"meow", how)]
 
     run(main())
 
 
-def test_it_does_not_show_its_intent() -> None:
-    rig = Rig()
+def test_it_does_not_show_its_intent_or_its_key() -> None:
+    rig = Rig(KEY)
     rig.feed.put([1])
     assert repr(rig.topic) == "<Topic, 1 messages wait>"
