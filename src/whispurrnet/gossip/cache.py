@@ -20,8 +20,8 @@ import msgspec
 
 from whispurrnet.wire.items import ID_BYTES, Items
 
-GRID_S = 10
-"""Messages that expire within the same 10 s are forgotten together."""
+GRID_S = 0.25
+"""Messages that expire so close to one another are forgotten together, in seconds."""
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -48,7 +48,7 @@ class Cache:
         self._items = Items()
         self._unsorted: dict[bytes, Held] = {}  # what `_items` still lacks
         self._held: OrderedDict[bytes, Held] = OrderedDict()
-        self._expiring: dict[int, dict[bytes, None]] = {}  # by the end of their 10 s
+        self._expiring: dict[int, dict[bytes, None]] = {}  # by the end of their `GRID_S`
         self.deadline: float | None = None
         """When something has to be forgotten, in monotonic seconds."""
 
@@ -84,27 +84,28 @@ class Cache:
             self._forget(next(iter(self._held)))
         self._held[id] = held
         self.bytes_held += size
-        end = ceil(held.expires_at / GRID_S) * GRID_S
+        end = ceil(held.expires_at / GRID_S)
         expiring = self._expiring.get(end)
         if expiring is None:
             expiring = self._expiring[end] = {}
-            self.deadline = end if self.deadline is None else min(self.deadline, end)
+            at = end * GRID_S
+            self.deadline = at if self.deadline is None else min(self.deadline, at)
         expiring[id] = None
         self._unsorted[id] = held
 
     def expire(self, now: float) -> None:
-        """Forget what has expired, to 10 s."""
+        """Forget what has expired, to `GRID_S`."""
         if self.deadline is None or self.deadline > now:
             return
-        for end in [end for end in self._expiring if end <= now]:
+        for end in [end for end in self._expiring if end * GRID_S <= now]:
             for id in list(self._expiring[end]):
                 self._forget(id)
-        self.deadline = min(self._expiring, default=None)
+        self.deadline = min(self._expiring) * GRID_S if self._expiring else None
 
     def _forget(self, id: bytes) -> None:
         held = self._held.pop(id)
         self.bytes_held -= len(held.body)
-        end = ceil(held.expires_at / GRID_S) * GRID_S
+        end = ceil(held.expires_at / GRID_S)
         expiring = self._expiring[end]
         del expiring[id]
         if not expiring:

@@ -284,6 +284,11 @@ class Circle:
             and self._is_rested(entry.contact.key, now)
             and self.view.prefix_fits(entry.prefix)
         ]
+        newest: dict[tuple[str, ...], int] = {}  # of several keys at one place, the last
+        for entry in good:
+            at = entry.contact.addresses
+            newest[at] = max(newest.get(at, 0), entry.contact.expires_s)
+        good = [one for one in good if one.contact.expires_s == newest[one.contact.addresses]]
         chosen = pick([entry for entry in good if entry.is_first] or good, self.rng)
         return None if chosen is None else chosen.contact
 

@@ -140,10 +140,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How soon to look for neighbours when there are too few, in seconds; up to 16 times that
     while it is in vain and not urgent."""
 
-    dials_max: int = 3
+    dials_max: int = 6
     """Contacts called at a time."""
 
-    dial_timeout_s: float = 60.0
+    dial_timeout_s: float = 15.0
     """A call without an outcome after so long has failed, in seconds."""
 
     evict_s: float = 10.0

@@ -10,15 +10,21 @@ Invariant: what a neighbour answers changes nothing unless it is the one that wa
 
 from __future__ import annotations
 
+from math import inf
+
 import msgspec
 
 from whispurrnet.base.errors import ProtocolError
 from whispurrnet.gossip.cache import Cache
+from whispurrnet.gossip.spread_events import Rng
 from whispurrnet.wire.items import ID_BYTES
 from whispurrnet.wire.reconcile import Reconciler
 
 ROUNDS_MAX = 32
 """After so many answers a comparison ends, finished or not."""
+
+FIRST_SYNC_S = 2.0
+"""How soon we compare with a new neighbour, at most, in seconds."""
 
 OURS_BYTES = 16
 _PAD = bytes(ID_BYTES - OURS_BYTES)
@@ -88,3 +94,49 @@ class Repair:
 def _short(ids: list[bytes]) -> list[bytes]:
     """Our ids; whatever else a neighbour named is left out."""
     return [id[:OURS_BYTES] for id in ids if id.endswith(_PAD)]
+
+
+class Rounds:
+    """When to compare, and with whom: with each new neighbour soon, then with any now and then.
+
+    A new neighbour may have been in another part of the mesh, so each has to be asked.
+
+    Args:
+        every_s: How often, give or take a fifth, in seconds.
+        rng: Chance.
+    """
+
+    def __init__(self, every_s: float, rng: Rng) -> None:
+        self.deadline = inf
+        """When the next comparison begins; infinite without neighbours."""
+        self._every_s = every_s
+        self._rng = rng
+        self._new: dict[int, None] = {}
+        self._known: dict[int, None] = {}
+
+    def add(self, peer: int, now: float) -> None:
+        """A neighbour came."""
+        self._new[peer] = None
+        self.deadline = min(self.deadline, now + FIRST_SYNC_S * self._rng.random())
+
+    def remove(self, peer: int) -> None:
+        """It went."""
+        self._new.pop(peer, None)
+        self._known.pop(peer, None)
+        if not self._new and not self._known:
+            self.deadline = inf
+
+    def next(self, now: float) -> int | None:
+        """Whom to compare with now, if it is time."""
+        if self.deadline > now:
+            return None
+        chance = self._rng.random
+        if self._new:
+            peer = next(iter(self._new))
+            del self._new[peer]
+            self._known[peer] = None
+        else:
+            peer = list(self._known)[int(chance() * len(self._known))]
+        wait_s = FIRST_SYNC_S * chance() if self._new else self._every_s * (0.8 + 0.4 * chance())
+        self.deadline = now + wait_s
+        return peer

@@ -25,7 +25,7 @@ from whispurrnet.base.errors import ProtocolError
 from whispurrnet.base.machine import Tick
 from whispurrnet.gossip.batch import Batch, Batches
 from whispurrnet.gossip.cache import Cache, Held
-from whispurrnet.gossip.repair import Repair
+from whispurrnet.gossip.repair import Repair, Rounds
 from whispurrnet.gossip.seen import Seen
 from whispurrnet.gossip.spread_events import (
     COUNTS,
@@ -86,9 +86,6 @@ __all__ = [
     "Useful",
 ]
 
-FIRST_SYNC_S = 2.0
-"""How soon after the first neighbour came we compare with it, at most, in seconds."""
-
 HAVE_MAX = 1024
 """How much one comparison may lead us to announce to a neighbour."""
 
@@ -137,12 +134,12 @@ class Spread:
             )
         )
         self._batches = Batches(config.announce_s, config.announce_ids, self._cache.serves)
-        self._sync_at = inf
+        self._rounds = Rounds(config.sync_s, rng)
 
     @property
     def deadline(self) -> float | None:
         """When a `Tick` is wanted, in seconds."""
-        due = min(self._sync_at, self._wants.deadline, self._batches.deadline)
+        due = min(self._rounds.deadline, self._wants.deadline, self._batches.deadline)
         if self._cache.deadline is not None:
             due = min(due, self._cache.deadline)
         return None if due == inf else due
@@ -349,7 +346,7 @@ class Spread:
             if id not in self._seen and not self._wants.announced(
                 link.announcer, id, now, soon=True, late=True
             ):
-                self._sync_at = min(self._sync_at, now + self.config.sync_s / 6)
+                self._rounds.deadline = min(self._rounds.deadline, now + self.config.sync_s / 6)
                 break  # there is more than may be asked for now
         for id in compared.have[:HAVE_MAX]:
             self._batches.announce([link], id, ONLY_ANNOUNCED, False, now, effects)
@@ -361,16 +358,14 @@ class Spread:
 
     def _add(self, peer: int, now: float) -> None:
         self._links[peer] = _Link(self._wants.add(peer), self.config.served_bytes_per_s)
-        if self._sync_at == inf:  # the first one: what have we missed?
-            self._sync_at = now + FIRST_SYNC_S * self._rng.random()
+        self._rounds.add(peer, now)
 
     def _remove(self, peer: int) -> None:
         self._links.pop(peer).open = False
+        self._rounds.remove(peer)
         self._wants.remove(peer)
         if self._repair.peer == peer:
             self._repair.stop()
-        if not self._links:
-            self._sync_at = inf
 
     def _tick(self, now: float, effects: list[Effect]) -> None:
         self._batches.tick(now, effects)
@@ -382,17 +377,14 @@ class Spread:
                 effects.append(Send(peer, frame, CONTROL))
         self._cache.expire(now)
         self._seen.turn(now)
-        if self._sync_at <= now:
-            chance = self._rng.random
-            self._sync_at = now + self.config.sync_s * (0.8 + 0.4 * chance())
-            peer = list(self._links)[int(chance() * len(self._links))]
-            effects.append(Send(peer, bytes((SYNC,)) + self._repair.begin(peer), CONTROL))
+        if (other := self._rounds.next(now)) is not None:
+            effects.append(Send(other, bytes((SYNC,)) + self._repair.begin(other), CONTROL))
 
     def check_invariants(self) -> None:
         """Assert what must be true; tests call it after each event."""
         self._cache.check_invariants()
         self._wants.check_invariants()
-        assert (self._sync_at == inf) == (not self._links)
+        assert (self._rounds.deadline == inf) == (not self._links)
         assert self._repair.peer is None or self._repair.peer in self._links
         assert len(self._seen) <= self.config.seen_max
         self._batches.check_invariants(self._links.values())

@@ -169,6 +169,8 @@ class Difficulty:
         return self._level * math.exp(-max(0.0, now - self._at) / self.config.window_s)
 
     def _wanted(self, now: float) -> int:
+        if not self.config.base_bits:
+            return 0  # who asks for none asks for none ever
         ratio = self.load_per_s(now) / self.config.load_per_s
         doublings = int(math.log2(ratio)) if ratio > 1 else 0
         return min(self.config.base_bits + doublings, self.config.cap_bits)

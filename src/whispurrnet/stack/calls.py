@@ -163,7 +163,10 @@ class Calls:
             call.error = error
             for address in call.addresses:
                 self.book.failed(target, address, now)
-        return list(self._perform(pool.Failed(target, heard=heard), now))
+        effects = list(self._perform(pool.Failed(target, heard=heard), now))
+        if call is not None and not (call.keep or call.persistent or call.refs):
+            effects += self.give_up(target, error, now)  # there are others to call in the mesh
+        return effects
 
     def give_up(self, target: bytes, error: WhispurrError, now: float) -> list[events.Effect]:
         """Stop calling a target, and tell those who wait."""

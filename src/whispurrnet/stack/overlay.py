@@ -34,6 +34,9 @@ from whispurrnet.wire import frame
 STEM, LOAD = 16, 17
 STEM_PRIORITY, CONTROL_PRIORITY, URGENT_PRIORITY = 5, 6, 10
 
+CHOOSY_ABOVE = 2
+"""With so few neighbours a small fault of one is borne: a worse one is better than none."""
+
 LOAD_S = 5.0
 """How often neighbours may be told of the stamps that are asked for, in seconds."""
 
@@ -353,5 +356,8 @@ class Overlay:
             self._muted[peer] = None
         if verdict >= Verdict.CLOSE:
             self._host.shut_out(peer, now)
-        elif verdict >= Verdict.LEAVE and peer in self._active:
+        elif peer in self._active and (
+            verdict >= Verdict.MUTE
+            or (verdict >= Verdict.LEAVE and len(self._active) > CHOOSY_ABOVE)
+        ):
             self._from_membership(self.membership.handle(membership.Ban(peer), now), now)

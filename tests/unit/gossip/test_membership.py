@@ -172,7 +172,7 @@ def test_what_is_dialled_is_asked_once_it_is_up() -> None:
     core.neighbour(1)
     core.feed(Consider(contact_of(2)))
     assert Dial(contact_of(2)) in core.wait(2)
-    assert core.wait(20) == [], "while it is called, it is not called again"
+    assert core.wait(10) == [], "while it is called, it is not called again"
     assert core.up(2, outbound=True) == [(2, Neighbor(True, contact_of(0)))]
     assert core.hear(2, NeighborReply(True, contact_of(2), ())) == [Active(2)]
     assert core.core.anchors() == (contact_of(2),)
