@@ -62,7 +62,7 @@ format: $(STAMP)
 
 soak: $(STAMP)
 	SOAK=1 FUZZ_RUNS=$(FUZZ_RUNS_SOAK) HYPOTHESIS_PROFILE=soak \
-		$(BIN)/python -m pytest -n $(WORKERS) --timeout $(SOAK_TIMEOUT_S) tests/fuzz tests/sim
+		$(BIN)/python -m pytest -n $(WORKERS) --timeout $(SOAK_TIMEOUT_S) tests/fuzz tests/sim tests/interop/test_churn.py
 
 bench: $(STAMP) $(BENCH_VENV)/.installed $(BENCH_JS)/.installed
 	$(BIN)/python -m bench --peers

@@ -145,6 +145,7 @@ class Conversation(Spreading):
 
     def look_for_room(self) -> None:
         """Records were sealed, or a peer is gone: whoever waits for room need not any more."""
+        self.let_in()
         for handle in list(self._room):
             peer = self._news.peers.get(handle)
             if peer is None or not peer.connected or self.has_room(peer):

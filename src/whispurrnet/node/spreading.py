@@ -32,6 +32,9 @@ INBOX_MAX = 20_000
 """Messages that wait for a consumer before the peers who send more are made to wait."""
 
 
+CROWDED_BYTES = 1 << 20
+"""With more gossip than this waiting for one neighbour, `resonate` and `broadcast` wait."""
+
 FOUND_MAX = 1024
 """Nodes found under a name that wait for whoever looks for them."""
 
@@ -71,6 +74,8 @@ class Spreading:
 
     def __init__(self) -> None:
         self._refs = itertools.count(1)
+        self._crowd: list[asyncio.Future[None]] = []
+        """Who waits until neighbours have less to read."""
 
     def inbox(
         self,
@@ -212,6 +217,8 @@ class Spreading:
         return self.settings.message_ttl if ttl_s is None else ttl_s
 
     async def _spread(self, ref: int, event: events.Event) -> Sent:
+        if not (isinstance(event, events.Broadcast) and event.urgent):
+            await self._uncrowded()
         waiter: asyncio.Future[Sent] = self.loop.create_future()
         self._news.spread[ref] = waiter
         try:
@@ -221,6 +228,28 @@ class Spreading:
             self._news.spread.pop(ref, None)
         self.counters["sent"] += 1
         return sent
+
+    async def _uncrowded(self) -> None:
+        """Wait while a neighbour has much to read: what is too much would be dropped."""
+        while self._is_crowded():
+            waiter: asyncio.Future[None] = self.loop.create_future()
+            self._crowd.append(waiter)
+            self._driver.soon()
+            await waiter
+
+    def _is_crowded(self) -> bool:
+        return any(
+            record.live is not None and record.live.gossip.bytes > CROWDED_BYTES
+            for record in self.stack.roster
+        )
+
+    def let_in(self) -> None:
+        """Records were sealed, or a peer is gone: look whether neighbours have less to read."""
+        if self._crowd and not self._is_crowded():
+            waiting, self._crowd = self._crowd, []
+            for waiter in waiting:
+                if not waiter.done():
+                    waiter.set_result(None)
 
     def join(self, intent: str, *, key: bytes | None = None, threshold: float = 0.5) -> Topic:
         """Listen to an intent; nobody is told.

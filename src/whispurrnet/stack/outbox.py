@@ -19,12 +19,13 @@ LANES = 11
 class Outbox:
     """Whole frames for one peer, in lanes 0 to 10."""
 
-    __slots__ = ("_bytes", "_count", "_filled", "_lanes", "dropped")
+    __slots__ = ("_count", "_filled", "_lanes", "bytes", "dropped")
 
     def __init__(self) -> None:
         self._lanes: dict[int, deque[tuple[int, bytes]]] = {}
         self._filled = 0  # bit n: lane n is not empty
-        self._bytes = 0
+        self.bytes = 0
+        """How many bytes wait."""
         self._count = 0
         self.dropped = 0
         """How many frames made room for others."""
@@ -39,9 +40,9 @@ class Outbox:
             lane = self._lanes[priority] = deque()
         lane.append((type, body))
         self._filled |= 1 << priority
-        self._bytes += len(body)
+        self.bytes += len(body)
         self._count += 1
-        while self._bytes > BYTES_MAX or self._count > FRAMES_MAX:
+        while self.bytes > BYTES_MAX or self._count > FRAMES_MAX:
             self._pop(next(lane for lane in range(LANES) if self._filled >> lane & 1))
             self.dropped += 1
 
@@ -62,6 +63,6 @@ class Outbox:
         type, body = lane.popleft()
         if not lane:
             self._filled &= ~(1 << number)
-        self._bytes -= len(body)
+        self.bytes -= len(body)
         self._count -= 1
         return type, body

@@ -129,7 +129,7 @@ def test_a_full_topic_drops_and_counts_and_holds_nobody() -> None:
 
     async def test(rig: Rig) -> None:
         rig.node.counters["dropped"] = 0
-        cats, others = feed(rig, ("cats", None), limit=2), feed(rig, ("cats", None))
+        cats, others = feed(rig, ("cats", None), limit=1), feed(rig, ("cats", None))
         rig.node.done.clear()
         for n in range(5):
             rig.news(gossiped(payload=b"%d" % n))
