@@ -1,7 +1,8 @@
 """One node of the demonstration, in a process of its own.
 
 It takes commands as lines of JSON on its standard input and tells what happens as lines of JSON
-on its standard output; all else is the public API of the package.
+on its standard output; all else is the public API of the package, except for the question whether
+a message that was not for this node passed through it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from typing import Any
 
 import whispurrnet
 from whispurrnet.errors import WhispurrError
+from whispurrnet.node.peer import Receipt
 from whispurrnet.node.stream import Stream
+from whispurrnet.node.topic import Topic
+
+RECEIPTS: list[Receipt] = []
+"""Of the whispers of a backlog."""
 
 
 def tell(event: str, **facts: Any) -> None:
@@ -32,10 +38,20 @@ def rows(node: whispurrnet.Node) -> list[dict[str, Any]]:
     ]
 
 
-async def hear_whispers(node: whispurrnet.Node) -> None:
-    """Tell of every whisper that arrives."""
+async def hear(node: whispurrnet.Node) -> None:
+    """Tell of every whisper that arrives, and of what is for everyone, in the order they come."""
     async for message in node.messages():
-        tell("heard", sender=message.sender.name, text=message.body.decode())
+        text = message.body.rstrip(b"\0").decode()
+        if message.kind == "WHISPER":
+            tell("heard", sender=message.sender_name, text=text)
+        else:
+            tell("told", by=message.kind, text=text)
+
+
+async def listen(topic: Topic) -> None:
+    """Tell of everything that resonates."""
+    async for message in topic:
+        tell("told", by=message.topic, text=message.body.decode())
 
 
 async def hear_streams(node: whispurrnet.Node) -> None:
@@ -53,8 +69,10 @@ async def watch(node: whispurrnet.Node) -> None:
     async for event in node.events():
         if event["type"] in {"peer_up", "peer_down"}:
             tell("peers", peers=rows(node))
-        elif event["type"] in {"rotated", "peer_rotated"}:
-            tell(event["type"])
+        elif event["type"] == "rotated":
+            tell("rotated", id=node.id)
+        if event["type"] in {"neighbour", "neighbour_gone", "peer_rotated"}:
+            tell("neighbours", ids=[near.peer.id for near in node.neighbours()])
 
 
 async def whisper(node: whispurrnet.Node, to: str, text: str) -> None:
@@ -84,16 +102,50 @@ async def stream(node: whispurrnet.Node, to: str, chunks: int, rotate_at: int) -
     tell("sent_stream", size=size, sha256=digest.hexdigest())
 
 
-async def obey(node: whispurrnet.Node, line: bytes, tasks: asyncio.TaskGroup) -> None:
-    """Carry out one command."""
+async def spread(node: whispurrnet.Node, do: str, text: str, intent: str = "") -> None:
+    """Spread a message, and tell its id and how many whispers waited here when it left."""
+    body = text.encode()
+    match do:
+        case "resonate":
+            sent = await node.resonate(intent, body)
+        case "broadcast":
+            sent = await node.broadcast(body)
+        case _:
+            sent = await node.emergency(body)
+    queued = sum(receipt.state == "queued" for receipt in RECEIPTS)
+    tell("spread", text=text, id=sent.id, neighbours=sent.neighbours, queued=queued)
+
+
+def report(node: whispurrnet.Node, ids: list[str]) -> None:
+    """Tell which of these messages were in the open here."""
+    overlay = node.stack.gossiping.overlays[0]
+    tell("report", carried=[id for id in ids if overlay.spread.has(bytes.fromhex(id))])
+
+
+async def obey(
+    node: whispurrnet.Node, line: bytes, tasks: asyncio.TaskGroup
+) -> asyncio.Task[None] | None:
+    """Carry out one command; the task that goes on until the end, if it began one."""
     order = json.loads(line)
     match order.pop("do"):
         case "whisper":
             tasks.create_task(whisper(node, **order))
         case "stream":
             tasks.create_task(stream(node, **order))
+        case "backlog":
+            peer, size = node.peer(order["to"]), order["size"]
+            RECEIPTS.extend(
+                peer.whisper(str(n).encode().ljust(size, b"\0")) for n in range(order["count"])
+            )
+        case "join":
+            return tasks.create_task(listen(node.join(order["intent"])))
+        case "resonate" | "broadcast" | "emergency" as do:
+            tasks.create_task(spread(node, do, **order))
+        case "report":
+            report(node, order["ids"])
         case unknown:
             tell("failed", text=unknown, why="no such command")
+    return None
 
 
 async def main() -> None:
@@ -104,13 +156,15 @@ async def main() -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
     async with whispurrnet.open(settings) as node, asyncio.TaskGroup() as tasks:
         background = [
-            tasks.create_task(hear_whispers(node)),
+            tasks.create_task(hear(node)),
             tasks.create_task(hear_streams(node)),
             tasks.create_task(watch(node)),
         ]
-        tell("up", name=node.name, ticket=node.ticket.text, listening=node.listeners)
+        tell("up", id=node.id, name=node.name, ticket=node.ticket.text, listening=node.listeners)
         while line := await reader.readline():
-            await obey(node, line, tasks)
+            begun = await obey(node, line, tasks)
+            if begun is not None:
+                background.append(begun)
         for task in background:
             task.cancel()
 
