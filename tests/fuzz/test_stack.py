@@ -17,19 +17,25 @@ import msgspec
 
 from whispurrnet.base.errors import WhispurrError
 from whispurrnet.base.machine import Tick
+from whispurrnet.crypto.hash import sha256
 from whispurrnet.crypto.kex import Level
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.direct import courier
+from whispurrnet.gossip import membership, spread, stamp, standing, stem
+from whispurrnet.gossip.envelope import BUCKETS, Inside, Realm, expiry, parse, seal
 from whispurrnet.identity.ephemeral import Ephemeral
 from whispurrnet.identity.persona import Persona
 from whispurrnet.session import channel, handshake, mux, pool
-from whispurrnet.stack import events
-from whispurrnet.stack.config import Config
+from whispurrnet.stack import events, outbox
+from whispurrnet.stack.checker import stamped
+from whispurrnet.stack.config import Config, GossipConfig
 from whispurrnet.stack.links import Opening
 from whispurrnet.stack.live import Live
 from whispurrnet.stack.stack import Stack
 from whispurrnet.wire import frame
 from whispurrnet.wire.ids import PeerId
+from whispurrnet.wire.items import Items
+from whispurrnet.wire.reconcile import Reconciler
 
 RUNS = int(os.environ.get("FUZZ_RUNS", "12000"))
 EPOCH_MS = 1_800_000_000_000
@@ -37,6 +43,11 @@ NONE = bytes(33)
 LINKS_MAX, RECORDS_MAX, PEERS_MAX = 12, 5, 4
 TIMERS_MAX = LINKS_MAX + 256 + 2 + 4
 STEPS = 150
+STAMP_BITS = 3
+GOSSIP, VIEW = [5, 6], [6, 7]
+"""Where these stand among the frames of a hostile peer."""
+
+RECONCILE = Reconciler(Items()).initiate()
 FROM_APPLICATION = (
     events.Post,
     events.Ask,
@@ -55,6 +66,7 @@ FROM_APPLICATION = (
     events.Listen,
     events.Unlisten,
     events.Resonate,
+    events.Broadcast,
     events.RotateIdentity,
     events.Invite,
     events.Farewell,
@@ -79,6 +91,19 @@ def config(rng: Random, **more: Any) -> Config:
         pool=pool.Config(peers_max=PEERS_MAX, backoff_max_s=5.0, breaker_s=5.0),
         courier=courier.Config(
             window=4, window_bytes=2000, queue_max=20, queue_bytes_max=5000, requests_max=3
+        ),
+        gossip=GossipConfig(
+            on=rng.random() < 0.9,
+            share=rng.random() < 0.7,
+            shard_bits=rng.choice([0, 0, 1]),
+            idle_max=rng.choice([0, 2, 50]),
+            membership=membership.Config(
+                active=rng.choice([2, 8]), outbound_min=1, promote_s=1.0, shuffle_s=5.0
+            ),
+            spread=spread.Config(sync_s=rng.choice([3.0, 60.0]), cache_bytes=50_000),
+            stem=stem.Config(on=rng.random() < 0.7, held_max=5),
+            standing=standing.Config(messages_burst=rng.choice([2, 100])),
+            stamp=stamp.Config(base_bits=STAMP_BITS),
         ),
         links_max=LINKS_MAX,
         records_max=RECORDS_MAX,
@@ -149,9 +174,15 @@ class Node:
             if record.live is not None:
                 assert record.live.peer == record.handle
                 assert len(record.live.joiner) <= record.live.joiner.limits.messages_max
-                assert len(record.live.interests) <= 256
+                assert len(record.live.gossip) <= outbox.FRAMES_MAX
                 assert len(record.live.notes) < 200
         stack.courier.check_invariants()
+        gossiping, handles = stack.gossiping, {r.handle for r in stack.roster if r.live is not None}
+        assert len(gossiping.hearing.keyring) <= 256
+        assert len(gossiping.standing) <= len(handles)
+        for overlay in gossiping.overlays.values():
+            assert set(overlay.neighbours) == set(overlay.membership.active) <= handles
+            assert len(overlay.stem) <= overlay.stem.config.held_max
 
     def said(self) -> list[str]:
         """What happened last, for a message."""
@@ -190,6 +221,7 @@ class World:
         self.dials: deque[tuple[Node, int, tuple[str, ...]]] = deque(maxlen=50)
         self.datagrams: deque[bytes] = deque(maxlen=20)
         self.next_link = 1
+        self.honest = False
 
     def add(self, settings: Config, **more: Any) -> Node:
         node = Node(self, len(self.nodes), settings, **more)
@@ -211,6 +243,9 @@ class World:
                 case events.Announce(data):
                     assert len(data) == 512
                     self.datagrams.append(data)
+                case events.Solve(ref, id, expiry_s, bits):
+                    if self.rng.random() < 0.9 or self.honest:
+                        node.handle(events.Solved(ref, stamp.solve(id, expiry_s, bits)))
                 case _:
                     pass
 
@@ -274,6 +309,7 @@ class World:
 
     def calm(self) -> None:
         """Every link ends, and an honest network begins; nobody rests any more."""
+        self.honest = True
         for end in self.ends.values():
             end.open = False
             end.waiting.clear()
@@ -315,9 +351,26 @@ class World:
         for _ in range(10):
             self.settle()
             if events.Progress(connected.peer, -7, "received") in one.news:
+                self.spread(one, two)
                 return
             self.tick(10.0)
         raise AssertionError("honest nodes can talk no more")
+
+    def spread(self, one: Node, two: Node) -> None:
+        """What the one spreads, the other hears, once."""
+        if not all(node.stack.gossiping.overlays for node in (one, two)):
+            return
+        said = self.rng.randbytes(8)
+        two.news.clear()
+        one.handle(events.Broadcast(-8, said))
+        for _ in range(250):  # a stem may lead astray, until an embargo ends
+            self.settle()
+            heard = [e for e in two.news if isinstance(e, events.Gossiped) and e.payload == said]
+            if heard:
+                assert len(heard) == 1
+                return
+            self.tick(1.0)
+        raise AssertionError(f"what is spread does not arrive: {one.said()}, {two.said()}")
 
 
 # A hostile network
@@ -411,6 +464,7 @@ def application(world: World, rng: Random, node: Node) -> None:
     body = rng.randbytes(rng.choice([0, 1, 100, 1500]))
     lane = rng.choice([0, 5, 5, 10, 11, -1])
     ref = rng.randrange(20)
+    key = rng.choice([None, None, None, bytes(32), b"short"])
     make: list[Any] = [
         lambda: events.Connect(
             ref=ref,
@@ -442,9 +496,12 @@ def application(world: World, rng: Random, node: Node) -> None:
         lambda: events.Disconnect(peer),
         lambda: events.PingPeer(peer),
         lambda: events.Suspended(peer, rng.random() < 0.5),
-        lambda: events.Listen(intent),
-        lambda: events.Unlisten(intent),
-        lambda: events.Resonate(ref, intent, body, 1.0, lane, 60.0),
+        lambda: events.Listen(intent, key, rng.choice([0.5, 1.0, 0.0, 2.0])),
+        lambda: events.Unlisten(intent, key),
+        lambda: events.Resonate(ref, intent, body, rng.choice([0.0, 0.7, 1.0, 2.0]), lane,
+                                rng.choice([1.0, 60.0, 9999.0]), key, rng.random() < 0.3),
+        lambda: events.Broadcast(ref, body, rng.random() < 0.3, 60.0, rng.random() < 0.3),
+        lambda: events.Solved(ref, rng.randbytes(16)),
         events.RotateIdentity,
         lambda: events.Invite(ref),
     ]  # fmt: skip
@@ -553,6 +610,90 @@ def segment(rng: Random) -> bytes:
     return head + rng.choice([*rest, (10**4).to_bytes(8, "big"), b"\xff" * 8, rng.randbytes(9)])
 
 
+def contact(rng: Random, mallory: Node, others: list[Node]) -> list[Any]:
+    """Somebody's contact, more or less true."""
+    node = rng.choice([mallory, *others])
+    soon = (EPOCH_MS + int(mallory.world.now * 1000)) // 1000 + 60
+    return rng.choice(
+        [
+            [node.proof(rng).static_key, [node.address], soon],
+            [rng.randbytes(32), [rng.choice([node.address, "/ip4/1.2.3.4/tcp/5", "x"])], soon],
+            [node.proof(rng).static_key, [node.address] * 9, rng.choice([0, 2**32])],
+            value(rng),
+        ]
+    )
+
+
+def view(rng: Random, mallory: Node, others: list[Node]) -> bytes:
+    """One message about who is a neighbour of whom, more or less."""
+    if rng.random() < 0.5:  # what every neighbour says
+        soon = (EPOCH_MS + int(mallory.world.now * 1000)) // 1000 + 60
+        made_up = [[rng.randbytes(32), ["/ip4/10.9.9.9/tcp/1"], soon] for _ in range(3)]
+        return b"\0" + msgspec.msgpack.encode([[6, rng.randrange(99), rng.randrange(7), made_up]])
+
+    def some() -> list[Any]:
+        return [contact(rng, mallory, others) for _ in range(rng.choice([0, 1, 4, 9]))]
+
+    one = contact(rng, mallory, others)
+    known: list[Any] = [
+        [1, rng.choice([None, one])],
+        [2, one, rng.choice([0, 1, 6, 99])],
+        [3, rng.random() < 0.5, rng.choice([None, one])],
+        [4, rng.random() < 0.5, rng.choice([None, one]), some()],
+        [5, some(), rng.choice([0, 60, 10**6])],
+        [6, rng.choice([0, 7, 2**62]), rng.choice([0, 1, 6, 99]), some()],
+        [7, rng.choice([0, 7, 2**62]), some()],
+        [rng.randrange(300), value(rng)],
+    ]
+    body = msgspec.msgpack.encode([rng.choice(known) for _ in range(rng.choice([1, 1, 1, 2]))])
+    return rng.choice([b"\0", b"\0", b"\0", b"", b"\1", b"\xff"]) + body
+
+
+def envelope(rng: Random, mallory: Node) -> bytes:
+    """A message with its stamp: true, of another realm, expired, changed, or none at all."""
+    wall_s = EPOCH_MS / 1000 + mallory.world.now
+    inside = Inside(
+        rng.choice([2, 3, 4, 60_000]), rng.random(), 5, rng.choice(["", "moon", "sun/rise"]),
+        rng.randbytes(rng.choice([0, 10, 3000])),
+    )  # fmt: skip
+    realm = mallory.stack.gossiping.realm if rng.random() < 0.9 else Realm(bytes(32))
+    expires_s = expiry(wall_s, rng.choice([1, 60, 300])) + rng.choice([0, 0, 0, -600, 600])
+    raw = seal(
+        realm, inside, topic_key=None, expiry_s=expires_s, urgent=rng.random() < 0.3,
+        shard=rng.choice([0, 0, 0, 1]), entropy=rng.randbytes,
+        signer=rng.choice([None, mallory.stack.shared.identity]),
+    )  # fmt: skip
+    value = stamp.solve(parse(raw).id, expires_s, STAMP_BITS) if rng.random() < 0.8 else None
+    body = stamped(value, raw)
+    if rng.random() < 0.2:
+        place = rng.randrange(len(body))
+        body = body[:place] + bytes([body[place] ^ 1 << rng.randrange(8)]) + body[place + 1 :]
+    return body if rng.random() < 0.9 else rng.randbytes(rng.choice([0, 20, 529, 1041]))
+
+
+def gossip(rng: Random, mallory: Node) -> bytes:
+    """One frame of what spreads, more or less: pushed, stemmed, announced, asked, compared."""
+    body = envelope(rng, mallory)
+    if rng.random() < 0.7 and len(body) - 17 in BUCKETS and body[17] == 1:
+        return b"\0" + rng.choice([b"\1\0", b"\1\5", b"\x10"]) + body
+    ids = [rng.randbytes(16), bytes(16)]
+    if len(body) > 100 and len(body) - 17 in BUCKETS:
+        ids.append(sha256(b"WN1 gossip id", body[17:])[:16])
+    some = b"".join(rng.choices(ids, k=rng.choice([0, 1, 3, 64, 300])))
+    known = [
+        b"\1" + bytes([rng.choice([0, 1, 5, 10, 11, 255])]) + body,
+        b"\1\0" + body,
+        b"\x10" + body,
+        b"\2" + bytes([rng.choice([0, 1, 255])]) + some,
+        b"\3" + some,
+        bytes([rng.choice([4, 5])]) + b"\x61" + rng.randbytes(rng.choice([0, 1, 20, 300])),
+        bytes([rng.choice([4, 5])]) + RECONCILE,
+        b"\x11" + rng.randbytes(rng.choice([0, 1, 1, 2])),
+        rng.randbytes(rng.randrange(40)),
+    ]
+    return rng.choice([b"\0", b"\0", b"\0", b"\0", b"\1", b""]) + rng.choice(known)
+
+
 def hostile_frame(
     rng: Random, mallory: Node, others: list[Node], taste: list[int], odds: float
 ) -> list[bytes]:
@@ -575,11 +716,13 @@ def hostile_frame(
         (frame.STREAM, segment(rng)),
         (frame.STREAM, segment(rng)),
         (frame.PEER, greetings(rng, mallory, others)),
-        (frame.RESONANCE, rng.randbytes(rng.choice([0, 16, 32, 17, 16 * 257]))),
+        (frame.GOSSIP, gossip(rng, mallory)),
+        (frame.GOSSIP, gossip(rng, mallory)),
+        (frame.VIEW, view(rng, mallory, others)),
         (frame.CONTROL, control),
         (frame.FRAGMENT, rng.randbytes(rng.choice([0, 12, 13, 40]))),
-        (rng.randrange(256), msgspec.msgpack.encode(value(rng))),
-        (rng.randrange(8), rng.randbytes(rng.randrange(60))),
+        (rng.randrange(11, 256), msgspec.msgpack.encode(value(rng))),
+        (rng.randrange(11), rng.randbytes(rng.randrange(60))),
     ]
     type_, body = bodies[rng.choice(taste)]
     if rng.random() < odds:
@@ -618,7 +761,8 @@ def hostile(seed: int) -> int:
         victim.handle(
             events.LinkData(here.other.number, live.channel.seal([hello], len(hello), 0.0))
         )
-    taste, odds = rng.sample(range(10), rng.choice([1, 2, 2, 10])), rng.choice([0.0, 0.1])
+    some = rng.sample(range(12), rng.choice([1, 2, 2, 12]))
+    taste, odds = rng.choice([some, some, GOSSIP, VIEW]), rng.choice([0.0, 0.1])
     own = {identity.id for identity in honest.stack.shared.identities}
     for _ in range(rng.choice([3, 60])):
         if rng.random() < 0.2:
@@ -692,9 +836,11 @@ def test_the_hostile_peers_above_do_get_in() -> None:
 
     World.calm = calm  # type: ignore[method-assign]
     try:
-        for seed in range(60):
+        for seed in range(100):
             hostile(seed)
     finally:
         World.calm = original  # type: ignore[method-assign]
     assert counts["protocol_errors"] > 25
-    assert counts["unknown_protocols"] > 3
+    assert counts["unknown_protocols"] > 1
+    assert counts["gossip_faults"] > 5
+    assert counts["gossip_heard"] > 3

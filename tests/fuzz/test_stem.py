@@ -39,6 +39,8 @@ class World:
             epoch_jitter_s=self.rng.choice((0.0, 3.0)),
             successors=self.rng.choice((1, 2, 3)),
             fluff=self.rng.choice((0.0, 0.2, 0.8)),
+            relayed_per_s=1e9,  # pacing has tests of its own
+            relayed_burst=1e9,
             embargo_mean_s=self.rng.choice((0.1, 8.0)),
             held_max=self.rng.choice((1, 3, 100)),
             held_bytes_max=self.rng.choice((40, 10**6)),
@@ -195,7 +197,7 @@ def test_nothing_handed_on_is_lost(seed: int) -> None:
 def line(seed: int) -> None:
     """Within one epoch and one set of peers, each of them has one route, over few successors."""
     rng = Random(seed)
-    stem = Stem(Config(fluff=0.0), Random(seed))
+    stem = Stem(Config(fluff=0.0, relayed_per_s=1e9, relayed_burst=1e9), Random(seed))
     peers = {peer: rng.random() < 0.5 for peer in range(rng.randrange(2, 9))}
     for peer, outbound in peers.items():
         stem.handle(Add(peer, outbound), 0.0)

@@ -20,9 +20,13 @@ import pytest
 from tests.interop.test_node import QUIET, Road, alone, back, place
 
 import whispurrnet
+from whispurrnet.base.machine import Tick
 from whispurrnet.errors import HostError, NetworkError, WhispurrError
 from whispurrnet.extensions.extension import Extension
+from whispurrnet.gossip.envelope import realm_key
+from whispurrnet.node.build import network_key
 from whispurrnet.node.peer import Request
+from whispurrnet.wire import frame
 from whispurrnet.wire.address import parse
 
 BODY = b"MarkerOfBody-Zw4"
@@ -31,6 +35,14 @@ CALL = "MarkerOfCall"
 STREAM = "MarkerOfStream"
 FAULT = "MarkerOfFault"
 NETWORK = "marker of the network"
+TOPIC_KEY = b"MarkerOfTopicKey".ljust(32, b"x")
+HOSTILE = [
+    (frame.GOSSIP, b"\0\1\0" + BODY * 40),
+    (frame.GOSSIP, b"\0\x10" + BODY * 40),
+    (frame.VIEW, b"\0" + BODY),
+]
+"""A push, a stem and a message of membership that are none."""
+
 MARKERS = [BODY.decode(), TOPIC, CALL, STREAM, FAULT, NETWORK]
 
 
@@ -109,6 +121,38 @@ class Failing(Extension):
         raise ValueError(f"{FAULT} {message.body!r} {message.sender.id}")
 
 
+async def spread(node: whispurrnet.Node, other: whispurrnet.Node, secrets: Secrets) -> None:
+    """Everything that spreads: to an intent, to one under a key, to all; and what is not gossip."""
+    heard = other.messages()
+    async with other.join(TOPIC) as public, other.join(TOPIC, key=TOPIC_KEY) as private:
+        for sent in (
+            await node.resonate(TOPIC, BODY, signed=True),
+            await node.resonate(TOPIC, BODY, key=TOPIC_KEY),
+            await node.broadcast(BODY),
+            await node.emergency(BODY, signed=True),
+        ):
+            secrets.key(bytes.fromhex(sent.id))
+        assert (await anext(public)).author == node.id
+        assert (await anext(private)).author == ""
+        kinds = {"BROADCAST", "EMERGENCY_SIGNAL"}
+        while kinds:  # after the whispers that nobody took
+            kinds.discard((await anext(heard)).kind)
+    heard.close()
+    assert node.neighbours()
+    with pytest.raises(WhispurrError):
+        await node.broadcast(BODY * 100_000)
+    with pytest.raises(WhispurrError):
+        node.join(TOPIC, key=BODY)
+    for record in node.stack.roster:
+        live = record.live
+        assert live is not None
+        for type_, body in HOSTILE:
+            live.gossip.put(type_, body, 5)
+        node.stack.links.dirty[live.link] = live
+    node.submit(Tick())
+    await alone(other)  # it broke the protocol
+
+
 async def talk(one: whispurrnet.Peer, other: whispurrnet.Node) -> None:
     """Everything that two nodes do with each other, with and without faults."""
 
@@ -123,7 +167,6 @@ async def talk(one: whispurrnet.Peer, other: whispurrnet.Node) -> None:
     incoming = other.streams()
     async with Failing().on(other), other.join(TOPIC):
         await (await back(other)).ping()
-        await one._node.resonate(TOPIC, BODY)
         for kind in ("WHISPER", "DREAMSPACE"):
             await one.whisper(BODY, kind=kind).received()
         one.send_nowait(BODY)
@@ -186,11 +229,15 @@ async def story(secrets: Secrets, folder: Path) -> list[dict[str, Any]]:
                 await to_bob.ping()
                 secrets.node(alice)
                 secrets.node(bob)
+                await spread(alice, bob, secrets)
                 said += [alice.stats(), alice.debug(), bob.stats(), bob.debug()]
             await alone(bob)
         invite = bob.invite()
         assert invite.psk is not None
         secrets.key(invite.psk)
+        secrets.key(TOPIC_KEY)
+        secrets.texts.add("MarkerOfTopicKey")
+        secrets.key(realm_key(network_key(bob.settings)))
         secrets.texts.add(invite.text)
         await molest(bob, secrets)
         road = Road(bob.listeners[0])
@@ -224,6 +271,7 @@ def test_nothing_that_tells_who_or_what_is_logged_or_counted(tmp_path: Path) -> 
     assert "a request handler failed" in log
     assert "an extension failed" in log
     assert any(one.get("counters", {}).get("rekeys", 0) > 0 for one in said)
+    assert any(one.get("counters", {}).get("gossip_faults", 0) > 0 for one in said)
     assert len(secrets.texts) > 200
 
 

@@ -486,40 +486,131 @@ def test_a_cancelled_read_loses_nothing() -> None:
 
 def test_a_topic_is_heard_by_those_who_joined_it() -> None:
     async def test() -> None:
-        async with pair() as (alice, bob, to_bob, to_alice):
-            plain = bob.messages()
+        async with pair() as (alice, bob, to_bob, _):
+            plain, own = bob.messages(), alice.join("moon/phase")
             async with bob.join("Moon/Phase") as topic:
-                await to_alice.ping()
-                assert await alice.resonate("moon/phase", b"full", strength=0.5) == 1
+                sent = await alice.resonate("moon/phase", b"full", strength=0.5)
+                assert sent.neighbours == 1
                 message = await anext(topic)
                 assert (message.body, message.topic) == (b"full", "moon/phase")
                 assert (message.strength, message.kind) == (0.5, "RESONANCE")
+                assert (message.id, message.sender, message.author) == (sent.id, None, "")
+                assert message.sender_name == "somebody"
+                message.mark_read()  # nobody can be told
                 with pytest.raises(UsageError):
                     await alice.resonate("moon/phase", b"x", strength=2.0)
-            await to_alice.ping()
-            assert await alice.resonate("moon/phase", b"new") == 0
+            await alice.resonate("moon/phase", b"new")
+            await alice.broadcast(b"over")
             await to_bob.whisper(b"plain").received()
-            assert (await anext(plain)).body == b"plain"
+            bodies = {message.body for message in await take(plain, 2)}
+            assert bodies == {b"over", b"plain"}, "who left a topic hears it no more"
+            await own.send(b"mine")
+            assert len(own._feed) == 0, "nobody hears herself"
+
+    run(test)
+
+
+def test_a_signed_message_is_of_a_peer_and_an_answer_can_be_whispered() -> None:
+    async def test() -> None:
+        async with pair() as (alice, bob, to_bob, to_alice), bob.join("moon") as topic:
+            await alice.resonate("moon", b"who am I", signed=True)
+            message = await anext(topic)
+            assert (message.sender, message.author) == (to_alice, alice.id)
+            assert message.sender_name == to_alice.name
+            heard = alice.messages()
+            await to_alice.whisper(b"you are alice").received()
+            assert (await anext(heard)).sender is to_bob
+
+    run(test)
+
+
+def test_a_private_topic_is_heard_with_its_key_only() -> None:
+    async def test() -> None:
+        key, events = b"k" * 32, []
+        async with (
+            pair() as (alice, bob, _, _),
+            bob.join("moon", key=key) as private,
+            bob.join("moon") as public,
+            bob.join("moon", key=b"o" * 32) as other,
+        ):
+            ours = alice.join("moon", key=key)
+            await ours.send(b"for us", signed=True)
+            await alice.resonate("moon", b"for all")
+            assert (await anext(private)).body == b"for us"
+            assert (await anext(public)).body == b"for all"
+            await alice.broadcast(b"over")
+            events = await take(bob.messages(), 1)
+            assert [message.body for message in events] == [b"over"]
+            assert [len(topic._feed) for topic in (private, public, other)] == [0, 0, 0]
+            with pytest.raises(UsageError, match="32 bytes"):
+                bob.join("moon", key=b"short")
+
+    run(test)
+
+
+def test_a_broadcast_and_an_emergency_come_with_the_other_messages() -> None:
+    async def test() -> None:
+        async with pair() as (alice, bob, _, to_alice):
+            watching, heard = bob.events(), bob.messages()
+            await alice.broadcast(b"to all", signed=True)
+            await alice.emergency(b"fire")
+            messages = {message.kind: message for message in await take(heard, 2)}
+            calm, urgent = messages["BROADCAST"], messages["EMERGENCY_SIGNAL"]
+            assert (calm.body, calm.topic, calm.sender) == (b"to all", None, to_alice)
+            assert (urgent.body, urgent.priority, urgent.sender) == (b"fire", 10, None)
+            told = [event for event in await take(watching, 2) if event["type"] == "broadcast"]
+            assert {event["kind"] for event in told} == {"BROADCAST", "EMERGENCY_SIGNAL"}
+            json.dumps(told)
+            for wrong in (bytes(15_361), bytes(1 << 20)):
+                with pytest.raises(UsageError, match="15360"):
+                    await alice.broadcast(wrong)
+
+    run(test)
+
+
+def test_what_crosses_two_nodes_that_know_nothing_of_it() -> None:
+    """A line of four: what the first says, the last hears; those between heard nothing."""
+
+    async def test() -> None:
+        async with AsyncExitStack() as exits:
+            mesh = {"gossip": {"share_address": False}}  # or the line would become a clique
+            nodes = [
+                await exits.enter_async_context(
+                    whispurrnet.open(listen=(place("tcp"),), **QUIET | mesh)
+                )
+                for _ in range(4)
+            ]
+            for one, other in itertools.pairwise(nodes):
+                await one.connect(other.ticket, timeout_s=10)
+            assert [len(node.peers) for node in nodes] == [1, 2, 2, 1]
+            inner = [node.messages() for node in nodes[1:3]]
+            async with nodes[3].join("moon") as topic:
+                sent = await nodes[0].resonate("moon", b"far away")
+                message = await anext(topic)
+                assert (message.body, message.id) == (b"far away", sent.id)
+            assert [len(feed) for feed in inner] == [0, 0]
+            assert [len(node.neighbours()) for node in nodes] == [1, 2, 2, 1]
+            assert all(near.friend for node in nodes for near in node.neighbours())
 
     run(test)
 
 
 def test_a_topic_too_many_is_refused_and_leaves_nothing_behind() -> None:
     async def test() -> None:
-        async with pair() as (alice, bob, to_bob, to_alice):
-            topics = [bob.join(f"topic/{n}") for n in range(256)]
+        async with pair() as (alice, bob, to_bob, _):
+            topics = [bob.join(f"topic/{n}", threshold=1.0) for n in range(256)]
             for _ in range(2):
                 with pytest.raises(LimitError):
                     bob.join("one more")
             assert len(bob.intents) == 256
-            await to_alice.ping()
-            assert await alice.resonate("topic/255", b"x") == 1
+            await alice.resonate("topic/255", b"x")
+            assert (await anext(topics[255])).body == b"x"
             topics[0].close()
             async with bob.join("one more") as more:
-                await to_alice.ping()
                 await alice.resonate("one more", b"heard")
                 assert (await anext(more)).body == b"heard"
             await to_bob.whisper(b"fine").received()
+            assert all(len(topic._feed) == 0 for topic in topics)
 
     run(test)
 

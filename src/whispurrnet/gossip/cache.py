@@ -66,6 +66,10 @@ class Cache:
         self._unsorted.clear()
         return self._items
 
+    def bodies(self) -> list[bytes]:
+        """All that is held, the oldest first."""
+        return [held.body for held in self._held.values()]
+
     def get(self, id: bytes, now: float) -> Held | None:
         """The message with this id, unless it has expired."""
         held = self._held.get(id)

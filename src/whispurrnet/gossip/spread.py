@@ -95,12 +95,13 @@ _NOBODY: Final[dict[int, None]] = {}
 class _Link(Batch):
     """What is known of a neighbour."""
 
-    __slots__ = ("announcer", "comparing", "serving")
+    __slots__ = ("announcer", "comparing", "eager", "serving")
 
-    def __init__(self, announcer: Announcer, served_bytes_per_s: float) -> None:
+    def __init__(self, announcer: Announcer, config: Config) -> None:
         super().__init__(announcer.peer)
         self.announcer = announcer
-        self.serving = TokenBucket(served_bytes_per_s, 2 * served_bytes_per_s)
+        self.eager = TokenBucket(config.pushed_per_s, config.pushed_burst)
+        self.serving = TokenBucket(config.served_bytes_per_s, 2 * config.served_bytes_per_s)
         self.comparing = TokenBucket(1, 64)
 
 
@@ -120,6 +121,7 @@ class Spread:
         self._checker = checker
         self._rng = rng
         self._links: dict[int, _Link] = {}
+        self._eager = TokenBucket(config.pushed_per_s, config.pushed_burst)
         self._seen = Seen(config.seen_s, config.seen_max)
         self._cache = Cache(config.cache_bytes)
         self._repair = Repair(self._cache)
@@ -143,6 +145,10 @@ class Spread:
         if self._cache.deadline is not None:
             due = min(due, self._cache.deadline)
         return None if due == inf else due
+
+    def held(self) -> list[bytes]:
+        """The bodies of all messages that are kept, the oldest first."""
+        return self._cache.bodies()
 
     def has(self, id: bytes) -> bool:
         """Whether a message has been in the open here."""
@@ -265,7 +271,8 @@ class Spread:
         quiet = (
             (hop >= config.hops_max and config.check_hops)
             or len(body) > config.eager_bytes_max
-            or (served and want is not None and want.late)
+            or (served and want is not None and (want.late or want.soon))
+            or not (self._eager if origin is None else origin.eager).take(1, now)
         )
         if quiet:
             self._batches.announce(targets, id, ONLY_ANNOUNCED, item.urgent, now, effects)
@@ -357,7 +364,7 @@ class Spread:
     # Neighbours and time
 
     def _add(self, peer: int, now: float) -> None:
-        self._links[peer] = _Link(self._wants.add(peer), self.config.served_bytes_per_s)
+        self._links[peer] = _Link(self._wants.add(peer), self.config)
         self._rounds.add(peer, now)
 
     def _remove(self, peer: int) -> None:

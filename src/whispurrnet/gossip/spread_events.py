@@ -64,6 +64,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     served_bytes_per_s: float = 512 * 1024
     """How much is sent to one neighbour because it asks, in bytes a second; twice that at once."""
 
+    pushed_per_s: float = 4.0
+    """How many messages of one neighbour, and of our own, are pushed on a second; more of them are
+    only announced. So what one sends too much does not make honest neighbours exceed the ration
+    that each gives the other: three of eight pushes go over each link."""
+
+    pushed_burst: float = 20.0
+    """How many at once."""
+
     seen_s: float = 300.0
     """How long the id of a message is remembered at least, in seconds."""
 

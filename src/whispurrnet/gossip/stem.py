@@ -28,15 +28,27 @@ Invariants:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from math import inf, log
-from typing import Literal, Protocol, TypeAlias
 
-import msgspec
-
-from whispurrnet.base.errors import ConfigError
+from whispurrnet.base.bounded import TokenBucket
 from whispurrnet.base.machine import Tick
 from whispurrnet.base.timers import Timers
+from whispurrnet.gossip.stem_events import (
+    Add,
+    Arrived,
+    Config,
+    Effect,
+    Event,
+    Fluff,
+    Fluffed,
+    Own,
+    Relay,
+    Remove,
+    Rng,
+    Why,
+)
 
 __all__ = [
     "Add",
@@ -54,118 +66,6 @@ __all__ = [
     "Tick",
     "Why",
 ]
-
-Why: TypeAlias = Literal["coin", "loop", "embargo", "alone", "full", "stranger", "off"]
-"""What made us spread a message: our coin; we had it already; nobody else did in time; there is no
-peer to hand it on to; too much is held; it came from no peer of ours; the stem is switched off."""
-
-
-class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of the stem."""
-
-    on: bool = True
-    """Whether messages walk before they are spread. Off, whoever listens well knows who wrote."""
-
-    epoch_s: float = 600.0
-    """How long successors, routes and the coin hold, in seconds."""
-
-    epoch_jitter_s: float = 30.0
-    """An epoch is longer by up to so much, at random, in seconds: nodes do not change together."""
-
-    successors: int = 2
-    """How many peers messages are handed on to; two make the lines hard to learn."""
-
-    fluff: float = 0.2
-    """The chance that a node spreads what its peers hand on, for one epoch; 1/fluff is the mean
-    length of a line."""
-
-    embargo_min_s: float = 2.0
-    """No message is spread for want of news of it sooner than this, in seconds."""
-
-    embargo_mean_s: float = 8.0
-    """How much later than `embargo_min_s` on average, exponentially distributed, in seconds."""
-
-    held_max: int = 4096
-    """How many messages are held."""
-
-    held_bytes_max: int = 16 * 2**20
-    """How many bytes of messages are held; a single one may be longer."""
-
-    embargo: bool = True
-    """Whether a message that nobody spreads is spread by who holds it. Never switch it off: this
-    is for the simulator, which shows what is lost without."""
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.fluff <= 1.0:
-            raise ConfigError(f"fluff is {self.fluff}; a chance lies between 0 and 1")
-        if self.successors < 1 or self.held_max < 1:
-            raise ConfigError("successors and held_max are 1 or more")
-
-
-class Rng(Protocol):
-    """Chance: `random.Random` is one. In a node it must not be guessable."""
-
-    def random(self) -> float:
-        """A number from 0 to 1, without 1."""
-        ...
-
-
-# Events and effects
-
-
-class Add(msgspec.Struct, frozen=True):
-    """A peer to gossip with is there. Of one already there, only `outbound` is learnt anew."""
-
-    peer: int
-    outbound: bool
-    """We called it: an attacker chooses whom it calls, not whom we call."""
-
-
-class Remove(msgspec.Struct, frozen=True):
-    """A peer is gone, or to be gossiped with no longer."""
-
-    peer: int
-
-
-class Own(msgspec.Struct, frozen=True):
-    """We wrote this. It never expires sooner than `expires_at`, in seconds."""
-
-    id: bytes
-    body: bytes
-    expires_at: float
-
-
-class Arrived(msgspec.Struct, frozen=True):
-    """A peer handed this on to us. It was checked, and was not yet seen in the open."""
-
-    peer: int
-    id: bytes
-    body: bytes
-    expires_at: float
-
-
-class Fluffed(msgspec.Struct, frozen=True):
-    """A message was seen in the open, so its line did its work; unknown ones are ignored."""
-
-    id: bytes
-
-
-class Relay(msgspec.Struct, frozen=True):
-    """Hand this on to that peer, and to nobody else."""
-
-    peer: int
-    body: bytes
-
-
-class Fluff(msgspec.Struct, frozen=True):
-    """Spread this in the open, to everybody."""
-
-    body: bytes
-    why: Why
-
-
-Event: TypeAlias = Add | Remove | Own | Arrived | Fluffed | Tick
-Effect: TypeAlias = Relay | Fluff
 
 
 class _Held:
@@ -200,6 +100,11 @@ class Stem:
         self._held: dict[bytes, _Held] = {}
         """Under embargo, oldest first."""
         self._held_bytes = 0
+        self._pace: dict[int, TokenBucket] = {}
+        """How much each successor may still be handed."""
+        self._queue: deque[tuple[bytes, _Held]] = deque()
+        """Our own that wait for their turn."""
+        self._turn_at: float | None = None
         self._embargoes: Timers[bytes] = Timers()
 
     def __len__(self) -> int:
@@ -212,8 +117,9 @@ class Stem:
 
     @property
     def deadline(self) -> float | None:
-        """When the next embargo ends, in seconds. An epoch ends without a `Tick`."""
-        return self._embargoes.deadline
+        """When an embargo ends or one of our own may go, in seconds."""
+        dues = (self._embargoes.deadline, self._turn_at if self._queue else None)
+        return min((due for due in dues if due is not None), default=None)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take one event; return its effects (see `Machine.handle`). It raises nothing."""
@@ -236,11 +142,16 @@ class Stem:
             case Add(peer, outbound):
                 self._add(peer, outbound)
             case Remove(peer):
+                self._pace.pop(peer, None)
                 if self._peers.pop(peer, None) is not None:
                     self._forget_routes(peer)
             case Own(id, body, expires_at):
                 if expires_at > now and id not in self._held:
-                    yield from self._send(id, _Held(body, expires_at, own=True), None, now)
+                    if len(self._queue) < self.config.held_max:
+                        self._queue.append((id, _Held(body, expires_at, own=True)))
+                        yield from self._send_own(now)
+                    else:
+                        yield Fluff(body, "full")
             case Arrived(peer, id, body, expires_at):
                 if expires_at > now:
                     held = _Held(body, expires_at, own=False)
@@ -314,6 +225,24 @@ class Stem:
         else:
             yield from self._send(id, held, peer, now)
 
+    def _send_own(self, now: float) -> Iterator[Effect]:
+        """Hand on what may go of our own."""
+        while self._queue:
+            pace = self._pace_of(self._route(None) if self.config.on else None)
+            if pace is not None and not pace.take(1, now):
+                self._turn_at = now + (pace.wait_s(1, now) or 0.0)
+                return
+            id, held = self._queue.popleft()
+            if held.expires_at > now:
+                yield from self._send(id, held, None, now)
+
+    def _pace_of(self, route: int | None) -> TokenBucket | None:
+        """What a successor may still be handed; without one nothing is held back."""
+        if route is None:
+            return None
+        config = self.config
+        return self._pace.setdefault(route, TokenBucket(config.relayed_per_s, config.relayed_burst))
+
     def _send(self, id: bytes, held: _Held, source: int | None, now: float) -> Iterator[Effect]:
         """Hand a message on, and hold it until it is seen in the open."""
         if not self.config.on:
@@ -322,6 +251,10 @@ class Stem:
         route = self._route(source)
         if route is None:
             yield Fluff(held.body, "alone")
+            return
+        pace = self._pace_of(route)
+        if not held.own and pace is not None and not pace.take(1, now):
+            yield Fluff(held.body, "full")
             return
         yield from self._make_room(len(held.body))
         self._held[id] = held
@@ -351,6 +284,7 @@ class Stem:
         return now + embargo_s
 
     def _on_tick(self, now: float) -> Iterator[Effect]:
+        yield from self._send_own(now)
         for id in list(self._embargoes.expire(now)):
             held = self._release(id)
             assert held is not None

@@ -50,7 +50,7 @@ class Announcer:
 class Want:
     """One message that is announced and not there."""
 
-    __slots__ = ("announcers", "due", "id", "late", "next", "tries")
+    __slots__ = ("announcers", "due", "id", "late", "next", "soon", "tries")
 
     def __init__(self, id: bytes) -> None:
         self.id = id
@@ -61,6 +61,8 @@ class Want:
         self.tries = 0
         self.late = False
         """Found by reconciliation: nobody else is waiting for it to be pushed."""
+        self.soon = False
+        """Somebody only announces it, so others only announce it too."""
 
 
 class Wants:
@@ -140,6 +142,7 @@ class Wants:
         announced[id] = want
         want.announcers[announcer.peer] = None
         if soon:
+            want.soon = True
             due = now + self.patience.after_announced_s
             if due < want.due and not want.tries:
                 want.due = due

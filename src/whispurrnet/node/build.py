@@ -114,8 +114,14 @@ def _gossip(settings: Settings) -> GossipConfig:
             served_hop=min(gossip.max_hops, 5),
             sync_s=gossip.sync_s,
             want_after_s=gossip.timeout_s,
+            pushed_per_s=gossip.link_messages_per_s / 5,
+            pushed_burst=gossip.link_messages_per_s,
         ),
-        stem=stem.Config(on=gossip.stem),
+        stem=stem.Config(
+            on=gossip.stem,
+            relayed_per_s=gossip.link_messages_per_s / 5,
+            relayed_burst=gossip.link_messages_per_s,
+        ),
         standing=standing.Config(
             messages_per_s=gossip.link_messages_per_s,
             messages_burst=5 * gossip.link_messages_per_s,

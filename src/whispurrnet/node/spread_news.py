@@ -11,7 +11,7 @@ from whispurrnet.gossip import stamp
 from whispurrnet.node.feed import Feed
 from whispurrnet.node.peer import Message, Peer, weigh
 from whispurrnet.node.spreading import Sent
-from whispurrnet.stack import events
+from whispurrnet.stack import events, protocols
 from whispurrnet.wire.ticket import Ticket
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ class SpreadNews:
         if not feeds and not effect.intent:
             self.early.put((message,))
         for feed in feeds:
-            if feed.full:  # nobody can be made to wait for it: it came from everywhere
+            # nobody can be made to wait for it; emergencies have room of their own
+            urgent = effect.kind == protocols.EMERGENCY and len(feed) < 2 * feed.limit
+            if feed.full and not urgent:
                 self._node.counters["dropped"] += 1
             else:
                 feed.put((message,))

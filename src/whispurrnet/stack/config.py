@@ -31,6 +31,10 @@ class GossipConfig(msgspec.Struct, frozen=True, kw_only=True):
     stamp: stamp.Config = stamp.Config()
     turns: turns.Config = turns.Config()
 
+    guests: int = 16
+    """Peers that gossip with us besides our neighbours, because they want this very node: such as
+    those whom nobody can call."""
+
     idle_max: int = 50
     """Sessions kept that no overlay and nobody else needs; beyond, the oldest of these end."""
 

@@ -33,6 +33,7 @@ from whispurrnet.stack.speaking import Speaking
 from whispurrnet.wire.address import parse as parse_address
 
 SHUNNED_MAX = 1024
+GUESTS_PER_PREFIX = 2
 
 ADDRESSES_MAX, ADDRESS_BYTES_MAX = 4, 200
 """What others are told of us."""
@@ -75,6 +76,8 @@ class Gossiping:
         self.hearing = Hearing(shared, Keyring(self.realm), self.speaking, rng)
         self._past = dict.fromkeys(COUNTS, 0)
         """The counts of overlays that this node has left."""
+        self._guests: dict[int, str] = {}
+        """Peers that want us for ourselves, and their networks."""
         self._idle: dict[int, None] = {}
         """Peers whose session nobody needs, the longest so first."""
         self._shunned: LruDict[bytes, None] = LruDict(SHUNNED_MAX)
@@ -166,10 +169,21 @@ class Gossiping:
         if self.standing.greylisted(record.static_key, now):
             self.shut_out(record.handle, now)
             return
-        if not live.friend:
+        if live.kept and not live.friend:
+            self._welcome(record.handle, _prefix(live))
+        elif not live.friend:
             self._idle[record.handle] = None
         for overlay in list(self.overlays.values()):
             self._introduce(overlay, record, live, now)
+
+    def _welcome(self, peer: int, prefix: str) -> None:
+        """A peer wants us for ourselves: it becomes a guest, who takes no neighbour's place.
+
+        But not if there are many of them already, or some of its network.
+        """
+        same = sum(prefix == other for other in self._guests.values()) if prefix else 0
+        if len(self._guests) < self._config.guests and same < GUESTS_PER_PREFIX:
+            self._guests[peer] = prefix
 
     def shun(self, key: bytes) -> None:
         """Somebody said goodbye for good: do not call it as a neighbour."""
@@ -193,13 +207,14 @@ class Gossiping:
             contact,
             live.initiator,
             _prefix(live),
-            live.friend,
+            live.friend or record.handle in self._guests,
         )
         overlay.up(event, now)
 
     def down(self, record: Record, now: float) -> None:
         """A session ended."""
         self._idle.pop(record.handle, None)
+        self._guests.pop(record.handle, None)
         for overlay in list(self.overlays.values()):
             overlay.down(record.handle, now)
         self.standing.remove(record.handle, now)
@@ -252,6 +267,8 @@ class Gossiping:
         if where not in self._interests and self._config.on:
             self._interests[where] = self._shard_of(*where)
             self._join(self._interests[where], now)
+            for body in self.overlays[self._interests[where]].spread.held():
+                self.hearing.catch_up(body, *where)
 
     def unlisten(self, event: events.Unlisten, now: float) -> None:
         """Give one up."""
@@ -310,7 +327,7 @@ class Gossiping:
             del self._idle[peer]
             record = self._shared.roster.get(peer)
             if record is None or record.live is None or record.live.friend:
-                continue
+                continue  # what we want for itself is not for the mesh to end
             if not self._shared.courier.queued(peer) and not record.live.mux.streams:
                 self._shared.count("pruned")
                 self._links.leave(record.live, greeting.PRUNED, now)
@@ -325,7 +342,9 @@ class Gossiping:
             return  # in another shard
         else:
             self.standing.left(peer)
-            self._idle[peer] = None
+            record = self._shared.roster.get(peer)
+            if record is not None and record.live is not None and not record.live.kept:
+                self._idle[peer] = None
         self._shared.out.append(events.Neighbour(peer, active))
 
     def _is_neighbour(self, peer: int) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from whispurrnet.base.errors import LimitError, ProtocolError
-from whispurrnet.gossip.envelope import ID_BYTES, author
+from whispurrnet.gossip.envelope import ID_BYTES, Envelope, author, parse
 from whispurrnet.gossip.keyring import Heard, Keyring
 from whispurrnet.gossip.turns import Turns
 from whispurrnet.session.pool import Rng
 from whispurrnet.stack import events, protocols
-from whispurrnet.stack.checker import Message
+from whispurrnet.stack.checker import STAMP_BYTES, Message
 from whispurrnet.stack.shared import Shared
 from whispurrnet.stack.speaking import Speaking
 from whispurrnet.wire.ids import PeerId
@@ -39,26 +39,45 @@ class Hearing:
 
     def deliver(self, message: Message, hop: int, now: float) -> None:
         """A message came into the open: hand it on if it is for us."""
-        shared, envelope = self._shared, message.envelope
+        envelope = message.envelope
         if self._speaking.is_ours(envelope.id):
             return
         said = self.keyring.open(envelope)
         if not said:
             return
         inside = said[0].inside
-        try:
-            signer = author(envelope, inside, shared.wall())
-        except ProtocolError:
-            shared.count("gossip_faults")
-            return
         if inside.kind == protocols.TAKEN:
             self._turns.taken(inside.payload[:ID_BYTES])
-            return
-        news = [self._gossiped(heard, signer, hop, envelope.id) for heard in said]
-        if inside.kind == protocols.TURN:
-            self._turns.wait(envelope.id, (inside.intent, news), now)
+        elif inside.kind == protocols.TURN:
+            news = self._news(envelope, said, hop)
+            if news:
+                self._turns.wait(envelope.id, (inside.intent, news), now)
         else:
-            self._tell(news)
+            self._tell(self._news(envelope, said, hop))
+
+    def _news(self, envelope: Envelope, said: list[Heard], hop: int) -> list[events.Gossiped]:
+        """What the application is told; nothing if the author is forged."""
+        if not said:
+            return []
+        try:
+            signer = author(envelope, said[0].inside, self._shared.wall())
+        except ProtocolError:
+            self._shared.count("gossip_faults")
+            return []
+        return [self._gossiped(heard, signer, hop, envelope.id) for heard in said]
+
+    def catch_up(self, body: bytes, intent: str, key: bytes | None) -> None:
+        """A message passed before this was listened to, and still lives: hand it on now."""
+        envelope = parse(body[STAMP_BYTES:])
+        if self._speaking.is_ours(envelope.id):
+            return
+        said = [
+            heard
+            for heard in self.keyring.open(envelope)
+            if (heard.intent, heard.key) == (intent, key)
+            and heard.inside.kind == protocols.RESONANCE
+        ]
+        self._tell(self._news(envelope, said, 0))
 
     def tick(self, now: float) -> None:
         """Take the messages whose turn it is here."""

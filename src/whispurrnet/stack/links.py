@@ -280,7 +280,7 @@ class Links(Sessions):
         if shared.verdict(record, now) is Verdict.SLOW:
             live.ration = TokenBucket(SLOW_BYTES_PER_S, SLOW_BYTES_BURST)
         record.take_hello(hello, now)
-        live.friend = live.friend or bool(hello.capabilities & greeting.KEEP)
+        live.kept = bool(hello.capabilities & greeting.KEEP)
         self.states[live.link] = self.dirty[live.link] = live
         shared.timers.set((LINK, live.link), live.channel.deadline or now)
         shared.count("sessions")

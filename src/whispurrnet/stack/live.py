@@ -35,6 +35,7 @@ class Live:
         "gossip",
         "initiator",
         "joiner",
+        "kept",
         "keys",
         "level",
         "link",
@@ -64,7 +65,9 @@ class Live:
         self.joiner = frame.Reassembler()
         self.gossip = Outbox()
         self.friend = False
-        """Whether one of the two sides wants this very peer, not only somebody in the mesh."""
+        """Whether we want this very peer, not only somebody in the mesh."""
+        self.kept = False
+        """Whether the peer wants us in this way: then it is not sent off."""
         self.notes: deque[bytes] = deque()
         """Frames that go before everything else: greetings."""
         self.fragments: dict[int, deque[bytes]] = {}

@@ -200,10 +200,16 @@ class Overlay:
         Raises:
             ProtocolError: It is malformed.
         """
-        if peer not in self._control or (peer in self._muted and self._is_muted(peer, now)):
+        if peer not in self._control:
+            return
+        if peer in self._muted and self._is_muted(peer, now):
+            self.standing.allow(peer, len(body), now)  # whoever goes on and on is shown the door
+            self._judge(peer, now)
             return
         kind = body[0] if body else 0
-        if kind == STEM or (kind == PUSH and not self.spread.expects(peer)):
+        if kind == PUSH and self.spread.expects(peer):
+            allowed = True  # we asked for it, and for no more than so much
+        elif kind in (STEM, PUSH):
             allowed = self.standing.allow(peer, len(body), now)
         else:
             allowed = self._control[peer].take(1, now)

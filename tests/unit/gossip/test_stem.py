@@ -32,6 +32,8 @@ class Node:
 
     def __init__(self, *, outbound: int = 4, inbound: int = 4, seed: int = 0, **config: object):
         settings = {"fluff": 0.0, **config}
+        settings.setdefault("relayed_per_s", 1e9)
+        settings.setdefault("relayed_burst", 1e9)
         self.stem = Stem(Config(**settings), random.Random(seed))  # type: ignore[arg-type]
         self.now = 0.0
         self.outbound = list(range(outbound))
@@ -341,3 +343,36 @@ def test_too_many_bytes_are_spread_early() -> None:
 def test_settings_that_cannot_be(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         Config(**wrong)  # type: ignore[arg-type]
+
+
+# Pace
+
+
+def test_our_own_messages_wait_for_their_turn_and_none_is_lost_or_spread_by_us() -> None:
+    node = Node(relayed_per_s=2.0, relayed_burst=3.0)
+    bodies = [b"%d" % n for n in range(10)]
+    sent: list[Effect] = []
+    for body in bodies:
+        sent += node.do(Own(body, body, LATER))
+    assert [effect.body for effect in sent] == bodies[:3]
+    for body in bodies[:3]:
+        node.do(Fluffed(body))
+    while len(sent) < 10:
+        due = node.stem.deadline
+        assert due is not None
+        assert due <= 5.0
+        node.now = due
+        new = node.do(Tick())
+        sent += new
+        for effect in new:
+            node.do(Fluffed(effect.body))
+    assert [effect.body for effect in sent] == bodies
+    assert all(isinstance(effect, Relay) for effect in sent)
+    assert node.now >= 3.0
+
+
+def test_what_others_hand_on_beyond_the_pace_is_spread_at_once() -> None:
+    node = Node(outbound=1, inbound=1, relayed_per_s=1.0, relayed_burst=2.0)
+    effects = [node.arrive(100) for _ in range(5)]
+    assert [type(effect) for effect in effects] == [Relay, Relay, Fluff, Fluff, Fluff]
+    assert {effect.why for effect in effects if isinstance(effect, Fluff)} == {"full"}

@@ -233,6 +233,7 @@ def test_friends_are_never_pruned() -> None:
     few = membership.Config(active=2, outbound_min=1)
     rig = Rig(membership=few, idle_max=0).add("hub", *(f"n{n}" for n in range(5)))
     rig.connect(*(f"n{n} hub" for n in range(5))).run(60.0)
+    assert len(dict(rig.world.sessions("hub"))) == 5
     assert rig.near("hub") == 5
     assert rig.stack("hub").shared.meter.get("pruned") == 0
 
