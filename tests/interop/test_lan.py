@@ -256,9 +256,12 @@ def test_no_network_learns_our_address_or_name_in_another() -> None:
                 seen += [await hears(stranger, lambda said: "name" in said) for stranger in late]
             assert [one["addresses"] for one in seen] == [["10.78.5.1"], ["10.78.6.1"]] * 3
             assert [one["port"] for one in seen] == [9000] * 6
-            names = [one[key] for one in seen for key in ("name", "host")]
-            assert len(set(names)) == 4, "one instance and one host in each"
-            assert not any(os.uname().nodename in name for name in names)
+            # A network whose addresses change meanwhile (IPv6 is slow to come) gets new names.
+            b, c = ({one[key] for one in seen[at::2] for key in ("name", "host")} for at in (0, 1))
+            assert len(b) >= 2, "an instance and a host"
+            assert len(c) >= 2
+            assert not b & c, "a name in one network is none in the other"
+            assert not any(os.uname().nodename in name for name in b | c)
 
     asyncio.run(test())
 

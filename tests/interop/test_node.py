@@ -590,7 +590,7 @@ def test_what_crosses_two_nodes_that_know_nothing_of_it() -> None:
                 assert (message.body, message.id) == (b"far away", sent.id)
             assert [len(feed) for feed in inner] == [0, 0]
             assert [len(node.neighbours()) for node in nodes] == [1, 2, 2, 1]
-            assert all(near.friend for node in nodes for near in node.neighbours())
+            assert all(near.friend == near.outbound for n in nodes for near in n.neighbours())
 
     run(test)
 
