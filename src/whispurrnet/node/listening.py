@@ -105,9 +105,7 @@ class Listening:
             wanted.multicast_group6,
             service_port=next(filter(None, ports), self._settings.port or 9000),
         )
-        failed = await self._lan.start(
-            lambda data, method: driver.submit(events.Datagram(data, method))
-        )
+        failed = await self._lan.start(lambda data, _: driver.submit(events.Datagram(data)))
         for method, error in failed.items():
             log.warning("not seen on the local network by %s: %s", method, error)
         alone = not self._lan.methods

@@ -153,8 +153,6 @@ class Datagram(msgspec.Struct, frozen=True):
     """Something was announced on the local network."""
 
     data: bytes
-    method: str = "multicast"
-    """How it came: `multicast`, `broadcast` or `mdns`."""
 
 
 class Flush(msgspec.Struct, frozen=True):

@@ -47,7 +47,7 @@ PROTOCOLS = (
     Protocol(frame.FRAGMENT, "FRAGMENT", "wire.frame", "a part of a message too long for a frame"),
     Protocol(frame.STREAM, "STREAM", "session.mux", "streams with credit-based flow control"),
     Protocol(frame.DIRECT, "DIRECT", "direct.courier", "whispers, receipts, requests, answers"),
-    Protocol(frame.PEER, "PEER", "stack.greeting", "hello, long-term identity, rotation"),
+    Protocol(frame.PEER, "PEER", "stack.greeting", "hello, long-term identity, rotation, presence"),
     Protocol(frame.RETIRED, "RETIRED", "-", "not used again: once told which intents a peer wants"),
     Protocol(
         frame.GOSSIP, "GOSSIP", "gossip.spread", "messages for many: pushed, announced, asked"
