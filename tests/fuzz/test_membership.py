@@ -26,6 +26,7 @@ from whispurrnet.gossip.membership import (
     Down,
     Event,
     Failed,
+    Graft,
     Inactive,
     Me,
     Membership,
@@ -206,7 +207,11 @@ class Hostile:
         self.feed(Ban(self.rng.choice(PEERS)))
 
     def consider(self) -> None:
-        self.feed(Consider(self.some_contact(), self.rng.random() < 0.3))
+        first, shared = self.rng.random() < 0.3, self.rng.random() < 0.5
+        self.feed(Consider(self.some_contact(), first, shared))
+
+    def graft(self) -> None:
+        self.feed(Graft(tuple(self.rng.choices(range(10), k=self.rng.randrange(4)))))
 
     def change(self) -> None:
         self.feed(Me(key_of(0), self.rng.choice((None, contact_of(0)))))
@@ -235,6 +240,7 @@ HOSTILE_STEPS = (
     Hostile.garble,
     Hostile.ban,
     Hostile.consider,
+    Hostile.graft,
     Hostile.change,
     Hostile.fail,
     Hostile.wait,
@@ -322,6 +328,10 @@ class Few:
         if self.active[number]:
             self.feed(number, Ban(self.rng.choice(sorted(self.active[number]))))
 
+    def graft(self) -> None:
+        number = self.rng.randrange(self.count)
+        self.feed(number, Graft(tuple(sorted(self.active[number]))))
+
     def wait(self) -> None:
         self.now += self.rng.choice((0.1, 1.0, 5.0, 30.0))
         self.tick()
@@ -358,6 +368,7 @@ FEW_STEPS = (
     Few.carry,
     Few.carry,
     Few.ban,
+    Few.graft,
     Few.wait,
 )
 

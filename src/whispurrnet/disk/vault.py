@@ -61,6 +61,12 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     post_quantum: bool = False
     """Whether the identity has an ML-DSA key too."""
 
+    membership: Secret = Secret()
+    """The key in a closed realm, and how it came to be a member; empty without one."""
+
+    anchors: Secret = Secret()
+    """Neighbours to call first at the next start (`node.keeping`)."""
+
     def __post_init__(self) -> None:
         if len(self.persona_seed) != _SEED_BYTES:
             raise UsageError(
@@ -78,6 +84,8 @@ class _Body(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     pins: bytes
     created_ms: Annotated[int, Meta(ge=0)]
     post_quantum: bool
+    membership: bytes = b""  # older files end here, or just before
+    anchors: bytes = b""
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -150,7 +158,12 @@ class Vault:
         """
         body = _ENCODER.encode(
             _Body(
-                bytes(state.persona_seed), bytes(state.pins), state.created_ms, state.post_quantum
+                bytes(state.persona_seed),
+                bytes(state.pins),
+                state.created_ms,
+                state.post_quantum,
+                bytes(state.membership),
+                bytes(state.anchors),
             )
         )
         if len(body) > STATE_BYTES_MAX - 1024:
@@ -237,6 +250,8 @@ class Vault:
             pins=Secret(kept.pins),
             created_ms=kept.created_ms,
             post_quantum=kept.post_quantum,
+            membership=Secret(kept.membership),
+            anchors=Secret(kept.anchors),
         )
 
 

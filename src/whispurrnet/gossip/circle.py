@@ -24,16 +24,15 @@ from whispurrnet.gossip.neighbours import (
     Neighbor,
     Prune,
     Release,
+    Seek,
     Send,
     codec,
 )
+from whispurrnet.gossip.rests import Rests
 from whispurrnet.gossip.views import ActiveView, Guard, Link, PassiveView
 
-GRACE_S = 5.0
-"""We wait so much longer than the others enforce, for the way takes its time."""
-
 REMEMBERED_MAX = 1024
-"""Keys whose backoff or account outlives the session."""
+"""Keys whose account outlives the session."""
 
 PASSIVE_KEPT = 8
 """So many contacts are kept also when they do not answer: it may be we who are cut off."""
@@ -42,6 +41,12 @@ KEPT_MAX = 8
 """Sessions we began, were refused in, and keep while we are in need."""
 
 DOUBLINGS_MAX = 4
+DOUBLINGS_ALONE_MAX = 1
+"""How often the pause between two looks for more is doubled; less often without any neighbour, as
+long as there is somebody to call."""
+
+GRAFTS_MAX = 2
+"""How many neighbours are called at a time in the place of others."""
 
 FILL = "fill"
 SHUFFLE = "shuffle"
@@ -68,10 +73,9 @@ class Circle:
         self.dialling: dict[bytes, Contact] = {}
         self.timers: Timers[int | bytes | str] = Timers()
         """Of a peer that was asked, of a key that is called, and `FILL` and `SHUFFLE`."""
-        self.backoffs: LruDict[bytes, float] = LruDict(REMEMBERED_MAX)
-        """Until when a key must not be taken, because one of us pruned the other."""
-        self._rests: LruDict[bytes, float] = LruDict(REMEMBERED_MAX)
-        """Until when we do not ask a key, because it refused or could not be reached."""
+        self.grafts: dict[bytes, Link] = {}
+        """Keys that are called in the place of a member, who leaves once they stand."""
+        self.rests = Rests(config)
         self._guards: LruDict[bytes, Guard] = LruDict(REMEMBERED_MAX)
         self._evictions = TokenBucket(1 / config.evict_s, config.evict_burst)
         self._kept: dict[int, Link] = {}
@@ -89,6 +93,8 @@ class Circle:
         assert len(self.passive) <= self.config.passive
         assert len(self.dialling) <= self.config.dials_max
         assert not any(key in self.by_key for key in self.dialling), "who is up is not called"
+        assert len(self.grafts) <= GRAFTS_MAX
+        assert all(key in self.dialling or key in self.by_key for key in self.grafts)
         assert len(self.links) == len(self.by_key)
         assert len(self._kept) <= KEPT_MAX
         assert all(one.outbound and not one.active for one in self._kept.values())
@@ -145,7 +151,8 @@ class Circle:
     def send_prune(self, link: Link, now: float, *, with_offer: bool = True) -> None:
         """Tell a peer that it is not in the view, and to wait."""
         backoff_s = int(self.config.prune_backoff_s)
-        self.backoffs.put(link.key, now + backoff_s)
+        self.rests.back_off(link.key, now + backoff_s)
+        link.stale = link.unanswered
         contacts = self.offer(link.key, OFFERED_MAX) if with_offer else ()
         self.send(link, Prune(contacts, backoff_s))
 
@@ -159,6 +166,7 @@ class Circle:
 
     def keep(self, link: Link) -> None:
         """Of a session we began that is not active: release it, unless we are in need."""
+        self.grafts.pop(link.key, None)
         if link.outbound and not link.active:
             self._kept[link.peer] = link
             if len(self._kept) > KEPT_MAX:
@@ -173,6 +181,7 @@ class Circle:
         self.view.unask(link)
         self.timers.cancel(link.peer)
         self.unkeep(link)
+        self.grafts.pop(link.key, None)
         del self.links[link.peer], self.by_key[link.key]
 
     def _release(self, peer: int) -> None:
@@ -183,12 +192,8 @@ class Circle:
 
     def rest(self, key: bytes, now: float) -> None:
         """Do not ask this key for a while."""
-        self._rests.put(key, now + self.config.prune_backoff_s)
-
-    def in_backoff(self, key: bytes, now: float) -> bool:
-        """Whether a key must not be taken."""
-        until = self.backoffs.peek(key)
-        return until is not None and now < until
+        self.grafts.pop(key, None)
+        self.rests.rest(key, now)
 
     def may_ask(self, link: Link, now: float) -> bool:
         """Whether a peer can be asked now."""
@@ -203,18 +208,17 @@ class Circle:
         self.timers.set(link.peer, now + self.config.neighbor_timeout_s)
         self.request(link)
 
-    def request(self, link: Link) -> None:
+    def request(self, link: Link, *, urgent: bool = False) -> None:
         """Ask a peer: with a `Join` if we know nobody else here."""
         link.unanswered += 1
         if link.join_sent or any(one is not link for one in self.view.links):
-            self.send(link, Neighbor(self.is_short, self.me))
+            self.send(link, Neighbor(urgent or self.is_short, self.me))
         else:
             link.join_sent = True
             self.send(link, Join(self.me))
 
     def _is_rested(self, key: bytes, now: float) -> bool:
-        ends = (self._rests.peek(key), self.backoffs.peek(key))
-        return all(end is None or end + GRACE_S <= now for end in ends)
+        return self.rests.is_rested(key, now, alone=not self.view.links)
 
     # Looking for more
 
@@ -245,7 +249,9 @@ class Circle:
         if self._lacking <= 0:
             self.timers.cancel(FILL)
         elif FILL not in self.timers:
-            pause_s = self.config.promote_s * 2 ** min(self._tries, DOUBLINGS_MAX)
+            is_hopeful = (self.passive or self.links) and not self.view.links
+            doublings = DOUBLINGS_ALONE_MAX if is_hopeful else DOUBLINGS_MAX
+            pause_s = self.config.promote_s * 2 ** min(self._tries, doublings)
             self.timers.set(FILL, now + pause_s * (0.8 + 0.4 * self.rng.random()))
         if not self.is_short:
             for peer in list(self._kept):
@@ -259,12 +265,17 @@ class Circle:
             contact = self._candidate(now)
             if contact is None:
                 self._ask_idle(now, outbound=False)
+                if self.is_short and not self.dialling:
+                    self.out.append(Seek())
                 break
-            self.dialling[contact.key] = contact
-            self.timers.set(contact.key, now + self.config.dial_timeout_s)
-            self.out.append(Dial(contact))
+            self._dial(contact, now)
         if not self.is_short or not (self.dialling or self.view.asking):
             self._tries += 1
+
+    def _dial(self, contact: Contact, now: float) -> None:
+        self.dialling[contact.key] = contact
+        self.timers.set(contact.key, now + self.config.dial_timeout_s)
+        self.out.append(Dial(contact))
 
     def _ask_idle(self, now: float, *, outbound: bool) -> None:
         for link in self.links.values():
@@ -292,6 +303,35 @@ class Circle:
         chosen = pick([entry for entry in good if entry.is_first] or good, self.rng)
         return None if chosen is None else chosen.contact
 
+    # Exchanging one for another
+
+    def graft(self, peers: Sequence[int], now: float) -> None:
+        """Call others in the place of these, the first of them first; friends stay."""
+        for peer in peers:
+            member = self.view.members.get(peer)
+            if member is None or member in self.grafts.values():
+                continue
+            if len(self.grafts) >= GRAFTS_MAX or len(self.dialling) >= self.config.dials_max:
+                return
+            contact = self._candidate(now)
+            if contact is None:
+                return
+            self.grafts[contact.key] = member
+            self._dial(contact, now)
+
+    def ask_in_place(self, link: Link, now: float) -> None:
+        """Ask a peer for whom there may be no room before another leaves."""
+        self.timers.set(link.peer, now + self.config.neighbor_timeout_s)
+        self.request(link, urgent=True)
+
+    def make_way(self, link: Link, now: float) -> None:
+        """A peer takes us: whoever it was called in the place of, if anybody, goes now."""
+        member = self.grafts.pop(link.key, None)
+        if member is None or member.peer not in self.view.members or link.active:
+            return
+        if self.view.fits(link, without=member):
+            self.prune(member, now)
+
     # Contacts
 
     def learn(
@@ -302,6 +342,7 @@ class Circle:
         spare: Sequence[bytes] = (),
         is_direct: bool = False,
         is_first: bool = False,
+        is_shared: bool = True,
     ) -> bool:
         """Remember a contact (see `PassiveView.add`); return whether it is new."""
         if contact.key in self.ours:
@@ -313,7 +354,13 @@ class Circle:
             if link.active:
                 return False
         return self.passive.add(
-            contact, source, self.wall_s(), spare=spare, is_direct=is_direct, is_first=is_first
+            contact,
+            source,
+            self.wall_s(),
+            spare=spare,
+            is_direct=is_direct,
+            is_first=is_first,
+            is_shared=is_shared,
         )
 
     def learn_all(

@@ -89,7 +89,7 @@ class Realm:
         UsageError: Not 32 bytes.
     """
 
-    __slots__ = ("_hint_key", "_mac_key", "base")
+    __slots__ = ("_hint", "_hint_key", "_hour", "_mac_key", "base")
 
     def __init__(self, key: bytes) -> None:
         _check_key(key)
@@ -97,10 +97,15 @@ class Realm:
         """The base key of the intents that the whole realm may guess; 32 bytes."""
         self._hint_key = hkdf_expand(key, b"WN1 realm hint")
         self._mac_key = hkdf_expand(key, b"WN1 realm mac")
+        self._hour, self._hint = -1, b""
 
     def hint(self, expiry_s: int) -> bytes:
         """What members know an envelope of theirs by, another one for each hour; 4 bytes."""
-        return hmac_sha256(self._hint_key, (expiry_s // _HINT_S).to_bytes(4, "big"))[:4]
+        hour = expiry_s // _HINT_S
+        if hour != self._hour:
+            self._hint = hmac_sha256(self._hint_key, hour.to_bytes(4, "big"))[:4]
+            self._hour = hour
+        return self._hint
 
     def mac(self, data: bytes) -> bytes:
         """What shows members that one of them made this; 16 bytes."""

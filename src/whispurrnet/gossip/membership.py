@@ -11,7 +11,8 @@ What differs from the paper, and why:
   the passive view alone, or a neighbour could fill the places that are for those *we* chose;
 - whoever has few neighbours (`urgent`) may push out another, but only now and then, and never
   those who stand long;
-- whoever refuses or prunes gives contacts (peer exchange), and a pruned peer waits.
+- whoever refuses or prunes gives contacts (peer exchange), and a pruned peer waits;
+- members who bring too little give way to others (`Graft`), who must stand before they go.
 
 Source: Leitao, Pereira, Rodrigues, "HyParView" (2007), section 4; GossipSub v1.1 (PX, backoff,
 D_out); MESH.md 1.4, "Overlay".
@@ -45,6 +46,7 @@ from whispurrnet.gossip.neighbours import (
     Event,
     Failed,
     ForwardJoin,
+    Graft,
     Inactive,
     Join,
     Me,
@@ -52,12 +54,13 @@ from whispurrnet.gossip.neighbours import (
     NeighborReply,
     Prune,
     Release,
+    Seek,
     Send,
     Shuffle,
     ShuffleReply,
     Up,
 )
-from whispurrnet.gossip.views import Link
+from whispurrnet.gossip.views import FOUND, Link
 from whispurrnet.gossip.walks import Walks
 
 __all__ = [
@@ -72,10 +75,12 @@ __all__ = [
     "Effect",
     "Event",
     "Failed",
+    "Graft",
     "Inactive",
     "Me",
     "Membership",
     "Release",
+    "Seek",
     "Send",
     "Tick",
     "Up",
@@ -94,7 +99,7 @@ class Membership:
     def __init__(self, config: Config | None, rng: Rng, wall_s: Callable[[], int]) -> None:
         self.config = config or Config()
         self._circle = Circle(self.config, rng, wall_s)
-        self._walks = Walks(self._circle)
+        self.walks = Walks(self._circle)
 
     @property
     def deadline(self) -> float | None:
@@ -122,10 +127,15 @@ class Membership:
         return link.since if link is not None and link.active else None
 
     def anchors(self, count: int = 2) -> tuple[Contact, ...]:
-        """Those we called and who stand longest: to be called first at the next start."""
+        """Those we called and who stand longest: to be called first at the next start.
+
+        Only those who agreed that others are told of them: it will be written down.
+        """
         good = [one for one in self._circle.view.members.values() if one.outbound]
         good.sort(key=lambda one: one.since)
-        return tuple([one.contact for one in good if one.contact is not None][:count])
+        wall_s = self._circle.wall_s()
+        contacts = [one.contact for one in good if one.contact is not None]
+        return tuple([one for one in contacts if one.expires_s > wall_s][:count])
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take one event; return its effects (see `Machine.handle`).
@@ -158,9 +168,10 @@ class Membership:
                 self._failed(key, now)
             case Ban(peer):
                 self._ban(peer, now)
-            case Consider(contact, is_first):
-                if self._circle.learn(contact, b"", is_first=is_first):
-                    self._circle.soon(now)
+            case Consider():
+                self._consider(event, now)
+            case Graft(peers):
+                self._circle.graft(peers, now)
             case Me(key, contact):
                 self._circle.me = contact
                 self._circle.ours.put(key, None)
@@ -168,6 +179,15 @@ class Membership:
             case Tick():
                 for name in list(self._circle.timers.expire(now)):
                     self._expired(name, now)
+
+    def _consider(self, event: Consider, now: float) -> None:
+        circle = self._circle
+        source, is_first = b"" if event.is_shared else FOUND, event.is_first
+        is_new = circle.learn(event.contact, source, is_first=is_first, is_shared=event.is_shared)
+        if is_first and circle.is_short:
+            circle.timers.set(FILL, now)
+        elif is_new:
+            circle.soon(now)
 
     # Sessions
 
@@ -183,13 +203,17 @@ class Membership:
             return
         walks = TokenBucket(self.config.walks_per_s, 10 * self.config.walks_per_s)
         link = Link(up.peer, up.key, circle.guard(up.key), walks)
-        if up.outbound:
+        if up.outbound and not circle.passive.is_private(up.key):
             link.contact = called
         _describe(link, up)
         circle.links[up.peer] = circle.by_key[up.key] = link
         if link.friend:
+            circle.grafts.pop(up.key, None)
             self._befriend(link, now)
+        elif link.key in circle.grafts and link.outbound:
+            circle.ask_in_place(link, now)
         elif called is not None or link.outbound:
+            circle.grafts.pop(up.key, None)
             if circle.may_ask(link, now):
                 circle.ask(link, now)
             else:
@@ -199,6 +223,8 @@ class Membership:
         """Another session took the place of the first, or the peer is known better now."""
         circle = self._circle
         was_active = link.active
+        circle.grafts.pop(link.key, None)
+        circle.grafts.pop(up.key, None)
         circle.view.remove(link)
         circle.view.unask(link)
         circle.unkeep(link)
@@ -224,7 +250,7 @@ class Membership:
         self._circle.request(link)
 
     def _down(self, link: Link, now: float) -> None:
-        if link.asking:
+        if link.asking or link.key in self._circle.grafts:
             self._circle.rest(link.key, now)
         if link.active:
             self._circle.deactivate(link, now)
@@ -247,7 +273,7 @@ class Membership:
             return
         circle.timers.cancel(peer)
         circle.view.unask(link)
-        circle.backoffs.put(link.key, now + self.config.prune_backoff_s)
+        circle.rests.back_off(link.key, now + self.config.prune_backoff_s)
         if link.active:
             circle.prune(link, now, with_offer=False)
         circle.keep(link)
@@ -274,11 +300,11 @@ class Membership:
                 case Prune():
                     self._on_prune(link, message, now)
                 case ForwardJoin():
-                    self._walks.on_forward_join(link, message, now)
+                    self.walks.on_forward_join(link, message, now)
                 case Shuffle():
-                    self._walks.on_shuffle(link, message, now)
+                    self.walks.on_shuffle(link, message, now)
                 case ShuffleReply():
-                    self._walks.on_reply(link, message, now)
+                    self.walks.on_reply(link, message, now)
 
     def _vet(self, link: Link, me: Contact | None, now: float) -> None:
         """Refuse those who ask too often, or in the name of another."""
@@ -294,14 +320,14 @@ class Membership:
         link.join_heard = True
         self._on_question(link, True, me, now)
         if me is not None:
-            self._walks.announce(link, me, now)
+            self.walks.announce(link, me, now)
 
     def _on_question(self, link: Link, urgent: bool, me: Contact | None, now: float) -> None:
         circle = self._circle
         if me is not None:
             circle.learn_all((me,), link, now)
         accepted = link.active
-        if not accepted and not circle.in_backoff(link.key, now):
+        if not accepted and not circle.rests.in_backoff(link.key, now):
             accepted = circle.view.fits(link) or (urgent and circle.make_room(link, now))
         contacts = circle.offer(link.key, OFFERED_MAX)
         circle.send(link, NeighborReply(accepted, circle.me, contacts))
@@ -319,13 +345,18 @@ class Membership:
         circle.timers.cancel(link.peer)
         if reply.me is not None:
             circle.learn_all((reply.me,), link, now)
+        accepted, in_backoff = reply.accepted, circle.rests.in_backoff(link.key, now)
+        if link.stale:
+            accepted, link.stale = False, link.stale - 1
+        if accepted and not in_backoff:
+            circle.make_way(link, now)
         if link.active:
             pass  # it had asked us too, and was taken; or it is a friend
-        elif not reply.accepted:
+        elif not accepted:
             circle.rest(link.key, now)
             circle.keep(link)
             circle.soon(now)
-        elif circle.view.fits(link) and not circle.in_backoff(link.key, now):
+        elif circle.view.fits(link) and not in_backoff:
             circle.activate(link, now)
         else:  # the answer came too late
             circle.send_prune(link, now)
@@ -336,7 +367,7 @@ class Membership:
         circle = self._circle
         self._vet(link, None, now)
         if prune.backoff_s:
-            circle.backoffs.put(link.key, now + prune.backoff_s)
+            circle.rests.back_off(link.key, now + prune.backoff_s)
         if link.active and not link.friend:
             circle.deactivate(link, now)
             circle.keep(link)
@@ -349,7 +380,7 @@ class Membership:
         if name == FILL:
             circle.fill(now)
         elif name == SHUFFLE:
-            self._walks.shuffle(now)
+            self.walks.shuffle(now)
         elif isinstance(name, bytes):
             self._failed(name, now)
         elif isinstance(name, int) and name in circle.links:

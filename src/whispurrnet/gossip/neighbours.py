@@ -50,7 +50,7 @@ class Neighbor(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """Take me into your active view. Answered."""
 
     urgent: bool
-    """I am in need (see `Config.outbound_min`)."""
+    """I am in need (see `Config.outbound_min`), or half of my neighbours bring me nothing."""
     me: Contact | None
 
 
@@ -132,6 +132,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     prune_backoff_s: float = 60.0
     """After a prune neither side takes the other for so long; nor do we ask again whoever has
     refused or could not be reached. In seconds."""
+
+    alone_s: float = 4.0
+    """The same while there is no neighbour at all: at first so long, in seconds, and each time
+    twice as long, up to `prune_backoff_s`."""
 
     neighbor_timeout_s: float = 10.0
     """How long to wait for an answer, in seconds."""
@@ -232,6 +236,14 @@ class Consider(msgspec.Struct, frozen=True):
     contact: Contact
     is_first: bool = False
     """An anchor: to be called before others."""
+    is_shared: bool = True
+    """Its owner agreed that others are told of it."""
+
+
+class Graft(msgspec.Struct, frozen=True):
+    """These members bring too little, the worst first: look for others in the place of two."""
+
+    peers: tuple[int, ...]
 
 
 # Effects
@@ -268,5 +280,9 @@ class Release(msgspec.Struct, frozen=True):
     peer: int
 
 
-Event: TypeAlias = Me | Up | Down | Arrived | Failed | Ban | Consider | Tick
-Effect: TypeAlias = Send | Dial | Active | Inactive | Release
+class Seek(msgspec.Struct, frozen=True):
+    """We are in need and know nobody whom we could call: `Consider` whoever else was found."""
+
+
+Event: TypeAlias = Me | Up | Down | Arrived | Failed | Ban | Consider | Graft | Tick
+Effect: TypeAlias = Send | Dial | Active | Inactive | Release | Seek

@@ -3,7 +3,10 @@
 It finds what neither a push nor an announcement brought: what was sent while this node was away,
 or while the mesh was in two parts. One comparison goes on at a time, and lasts a few messages.
 
-Source: MESH.md 1.4, "Anti-entropy"; the messages are those of `wire.reconcile`.
+Source: MESH.md 1.4, "Anti-entropy"; the messages are those of `wire.reconcile`. It says "the last
+300 s of ids": that is all that is held, since what is older has expired and is forgotten at once.
+So no window of time is given. The time of an item is when it expires, and cutting off those that
+soon will would save next to nothing.
 
 Invariant: what a neighbour answers changes nothing unless it is the one that was asked.
 """

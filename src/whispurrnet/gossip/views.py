@@ -47,7 +47,8 @@ class Link:
 
     __slots__ = (
         *("active", "asking", "contact", "friend", "guard", "inviter", "join_heard", "join_sent"),
-        *("key", "outbound", "peer", "prefix", "repaired_at", "since", "unanswered", "walks"),
+        *("key", "outbound", "peer", "prefix", "repaired_at", "since", "stale", "unanswered"),
+        "walks",
     )
 
     def __init__(self, peer: int, key: bytes, guard: Guard, walks: TokenBucket) -> None:
@@ -67,6 +68,8 @@ class Link:
         """Whether a place is kept for it, because we asked whether it takes us."""
         self.unanswered = 0
         """How many answers it owes us."""
+        self.stale = 0
+        """How many of those are to what we asked before we pruned it: they mean nothing now."""
         self.since = 0.0
         """When it became active, in seconds."""
         self.join_sent = False
@@ -190,6 +193,10 @@ class ActiveView:
 # The passive view
 
 
+FOUND = b"found"
+"""The source of contacts that others are not told of: they get a share of the view."""
+
+
 class Entry(msgspec.Struct):
     """A contact, and who told us."""
 
@@ -198,6 +205,8 @@ class Entry(msgspec.Struct):
     prefix: str
     is_first: bool = False
     """Called before others: it was good to us before."""
+    is_shared: bool = True
+    """Others may be told of it."""
 
 
 class PassiveView:
@@ -224,6 +233,11 @@ class PassiveView:
     def __contains__(self, key: object) -> bool:
         return key in self._entries
 
+    def is_private(self, key: bytes) -> bool:
+        """Whether nobody may be told of this contact."""
+        entry = self._entries.get(key)
+        return entry is not None and not entry.is_shared
+
     @property
     def entries(self) -> list[Entry]:
         """All there is: a copy."""
@@ -238,6 +252,7 @@ class PassiveView:
         spare: Sequence[bytes] = (),
         is_direct: bool = False,
         is_first: bool = False,
+        is_shared: bool = True,
     ) -> bool:
         """Take a contact in, if it is good and there is a place for it.
 
@@ -251,6 +266,7 @@ class PassiveView:
             spare: Keys to give up first.
             is_direct: The node itself said it.
             is_first: Call it before others.
+            is_shared: Others may be told of it.
 
         Returns:
             Whether it is new here.
@@ -264,11 +280,12 @@ class PassiveView:
                 known.contact = contact
                 self._purge_at_s = min(self._purge_at_s, contact.expires_s)
             known.is_first = known.is_first or is_first
+            known.is_shared = known.is_shared or is_shared
             return False
         prefix = prefix_of(contact)
         if prefix is None or not self._make_room(source, prefix, spare):
             return False
-        self._entries[contact.key] = Entry(contact, source, prefix, is_first)
+        self._entries[contact.key] = Entry(contact, source, prefix, is_first, is_shared)
         self._purge_at_s = min(self._purge_at_s, contact.expires_s)
         return True
 
@@ -287,8 +304,12 @@ class PassiveView:
         self._purge_at_s = min(ends, default=wall_s + LIFETIME_S_MAX)
 
     def sample(self, count: int, but: Container[bytes] = ()) -> list[Contact]:
-        """At most `count` contacts at random, but not these."""
-        fitting = (entry.contact for key, entry in self._entries.items() if key not in but)
+        """At most `count` contacts at random that others may be told of, but not these."""
+        fitting = (
+            entry.contact
+            for key, entry in self._entries.items()
+            if key not in but and entry.is_shared
+        )
         return sample(fitting, count, self._rng)
 
     def _make_room(self, source: bytes, prefix: str, spare: Sequence[bytes]) -> bool:

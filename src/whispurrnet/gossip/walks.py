@@ -10,6 +10,8 @@ Source: Leitao, Pereira, Rodrigues, "HyParView" (2007), sections 4.2 and 4.4.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from whispurrnet.base.bounded import LruDict
 from whispurrnet.gossip.circle import SHUFFLE, Circle
 from whispurrnet.gossip.contact import Contact, pick, sample
@@ -39,6 +41,8 @@ class Walks:
     def __init__(self, circle: Circle) -> None:
         self._circle = circle
         self._walks: LruDict[int, Walk] = LruDict(WALKS_MAX)
+        self.sleeps: Callable[[int | None], bool] = lambda _: False
+        """Whether a peer sleeps; None: we ourselves. No walk begins there or passes through."""
 
     def announce(self, link: Link, me: Contact, now: float) -> None:
         """Tell all neighbours of somebody new, who has joined through us."""
@@ -62,11 +66,13 @@ class Walks:
     def shuffle(self, now: float) -> None:
         """Begin a shuffle, and think of the next."""
         circle, config = self._circle, self._circle.config
-        link = pick(circle.view.links, circle.rng)
-        if link is None:
+        link = self._pick(circle.view.links)
+        if not circle.view.links:
             return
         pause_s = config.shuffle_s * (0.8 + 0.4 * circle.rng.random())
         circle.timers.set(SHUFFLE, now + pause_s)
+        if link is None or self.sleeps(None):
+            return
         ours = [] if circle.me is None else [circle.me]
         near = circle.offer_near(link.key, config.shuffle_active)
         far = circle.passive.sample(config.shuffle_passive, but=(link.key,))
@@ -81,7 +87,8 @@ class Walks:
         if not self._is_neighbour(link, now) or not link.guard.shuffles.take(1, now):
             return
         ttl = min(message.ttl, circle.config.shuffle_ttl)
-        next = self._next(link) if ttl and message.walk not in self._walks else None
+        ends = not ttl or message.walk in self._walks or self.sleeps(None)
+        next = None if ends else self._next(link)
         if next is not None:
             self._walks.put(message.walk, Walk(link.peer, next.peer))
             circle.send(next, Shuffle(message.walk, ttl - 1, message.contacts))
@@ -116,4 +123,8 @@ class Walks:
 
     def _next(self, link: Link, key: bytes = b"") -> Link | None:
         others = [one for one in self._circle.view.links if one is not link and one.key != key]
-        return pick(others, self._circle.rng)
+        return self._pick(others)
+
+    def _pick(self, links: Sequence[Link]) -> Link | None:
+        """One of them who does not sleep."""
+        return pick([one for one in links if not self.sleeps(one.peer)], self._circle.rng)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from whispurrnet.base.bounded import LruDict
 from whispurrnet.base.errors import LimitError, NetworkError, WhispurrError
 from whispurrnet.base.machine import Tick
 from whispurrnet.crypto.keys import Secret
@@ -19,6 +20,7 @@ from whispurrnet.stack import events
 from whispurrnet.wire.ids import PeerId
 
 CALLS_MAX = 1_000
+ERRORS_MAX = 1_000
 ADDRESSES_MAX = 8
 
 
@@ -74,6 +76,8 @@ class Calls:
         self._next_dial = 1
         self.lost_hope: list[bytes] = []
         """Static keys of targets that nobody waits for and that are called no longer."""
+        self._errors: LruDict[bytes, WhispurrError] = LruDict(ERRORS_MAX)
+        """Why targets that are called no longer were not reached."""
 
     @property
     def deadline(self) -> float | None:
@@ -83,6 +87,11 @@ class Calls:
     def get(self, target: bytes) -> Call | None:
         """What is known of a target."""
         return self._calls.get(target)
+
+    def last_error(self, target: bytes) -> WhispurrError | None:
+        """Why a target was not reached the last time, also if it is called no longer."""
+        call = self._calls.get(target)
+        return self._errors.peek(target) if call is None or call.error is None else call.error
 
     def targets(self, target: bytes | None, static_key: bytes) -> list[bytes]:
         """Everything by which one peer is called: more than one call may have led to it."""
@@ -135,6 +144,9 @@ class Calls:
 
     def connected(self, target: bytes, address: str, now: float) -> list[events.Effect]:
         """The target is reached at this address."""
+        self._errors.pop(target)
+        if target in self._calls:
+            self._calls[target].error = None
         self.book.worked(target, address, now)
         return list(self._perform(pool.Connected(target, address), now))
 
@@ -173,6 +185,7 @@ class Calls:
         call = self._calls.pop(target, None)
         effects = list(self._perform(pool.Unwant(target), now))
         if call is not None:
+            self._errors.put(target, call.error or error)
             effects += [events.ConnectFailed(ref, error) for ref in call.refs]
             self._despair(call)
         return effects
@@ -236,6 +249,7 @@ class Calls:
                     for ref in call.refs if call else ():
                         yield events.ConnectFailed(ref, error)
                     if call is not None:
+                        self._errors.put(target, error)
                         self._despair(call)
                 case pool.Stop(target):
                     # the dial ends by itself; whatever came of it is nobody's any more

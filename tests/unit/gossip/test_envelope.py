@@ -104,6 +104,9 @@ def test_who_sees_the_hint_only_cannot_make_one():
 def test_the_hint_changes_each_hour():
     hour = EXPIRY_S // 3600 * 3600
     assert REALM.hint(hour) == REALM.hint(hour + 3590)
+    assert [REALM.hint(hour + n) for n in (3600, 0, 3600)] == [
+        Realm(b"r" * 32).hint(hour + n) for n in (3600, 0, 3600)
+    ]
     assert len({REALM.hint(hour + 3600 * n) for n in range(100)}) == 100
     assert REALM.hint(hour) != OTHER.hint(hour)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from random import Random
 
 import msgspec
@@ -20,10 +21,12 @@ from whispurrnet.gossip.membership import (
     Effect,
     Event,
     Failed,
+    Graft,
     Inactive,
     Me,
     Membership,
     Release,
+    Seek,
     Send,
     Tick,
     Up,
@@ -194,6 +197,7 @@ def test_anchors_are_called_first_and_who_stands_longest_is_one() -> None:
 
 def test_a_refusal_teaches_and_rests() -> None:
     core = Core()
+    core.neighbour(9)
     core.up(1, outbound=True)
     assert core.hear(1, NeighborReply(False, None, (contact_of(2),))) == []
     assert core.passive() == {2}
@@ -201,8 +205,35 @@ def test_a_refusal_teaches_and_rests() -> None:
     core.feed(Failed(key_of(2)))
     assert core.passive() == {2}, "the last few are not given up: it may be us"
     effects = core.wait(57)
-    assert effects == []
-    assert (1, Neighbor(True, contact_of(0))) in core.wait(10)
+    assert {kind for kind in kinds(effects) if kind not in ("Shuffle", "Seek")} == set()
+    assert (1, Neighbor(True, contact_of(0))) in core.wait(90)
+
+
+def test_without_any_neighbour_a_rest_is_short_and_grows() -> None:
+    core = Core()
+    core.up(1, outbound=True)
+    asked: list[float] = []
+    while core.now < 300:
+        core.hear(1, NeighborReply(False, None, ()))
+        asked.append(core.now)
+        while not any(kind == "Neighbor" for kind in kinds(core.wait(0.1))):
+            assert core.now < 1000
+    pauses = [round(b - a) for a, b in itertools.pairwise(asked)]
+    assert 4 <= pauses[0] <= 12
+    assert asked[3] < 60
+    assert all(pause >= 60 for pause in pauses[5:]), "or we would break the protocol one day"
+
+
+def test_those_who_do_not_answer_are_called_again_soon_without_any_neighbour() -> None:
+    core = Core()
+    core.feed(Consider(contact_of(1)))
+    dialled: list[float] = []
+    while core.now < 300:
+        if Dial(contact_of(1)) in core.wait(0.1):
+            dialled.append(core.now)
+            core.feed(Failed(key_of(1)))
+    assert len([at for at in dialled if at < 60]) >= 3
+    assert len(dialled) <= 12
 
 
 def test_who_cannot_be_reached_is_given_up_when_there_are_others() -> None:
@@ -224,13 +255,13 @@ def test_who_has_a_session_is_asked_there() -> None:
     core.up(1)
     core.feed(Consider(contact_of(1)))
     effects = core.wait(8)
-    assert effects == [(1, Join(contact_of(0)))]
+    assert effects == [(1, Join(contact_of(0))), Seek(), Seek()], "nobody else is known"
 
 
 def test_an_answer_that_comes_too_late_is_taken_back() -> None:
     core = Core(Config(active=4, outbound_min=2))
     core.up(1)
-    assert core.wait(8) == [(1, Join(contact_of(0)))]
+    assert (1, Join(contact_of(0))) in core.wait(8)
     core.wait(11)
     core.neighbour(2)
     core.neighbour(3)
@@ -470,3 +501,123 @@ def test_nobody_is_awake_for_nothing() -> None:
         core.feed(Tick())
         ticks += 1
     assert ticks < 120, "alone, it looks around less and less often"
+
+
+# Those found elsewhere, anchors, and giving way
+
+
+def test_an_anchor_is_called_at_once_and_before_all_others() -> None:
+    core = Core(Config(dials_max=1))
+    for number in range(10, 30):
+        core.feed(Consider(contact_of(number)))
+    core.feed(Consider(contact_of(5), is_first=True))
+    assert core.wait(0) == [Dial(contact_of(5))]
+
+
+def test_an_anchor_that_has_expired_is_not_called() -> None:
+    core = Core()
+    core.feed(Consider(contact_of(5, WALL_S), is_first=True))
+    assert set(kinds(core.wait(8))) == {"Seek"}
+
+
+def test_anchors_are_those_we_called_and_stand_longest() -> None:
+    core = Core()
+    core.neighbour(1)
+    for peer in (4, 2, 3):
+        core.wait(1)
+        core.neighbour(peer, outbound=True)
+    assert core.core.anchors() == (contact_of(4), contact_of(2))
+    core.now += 3600
+    assert core.core.anchors() == (), "their keys are of no use any more"
+
+
+def test_nobody_is_told_of_who_did_not_agree() -> None:
+    core = Core()
+    core.feed(Consider(contact_of(5), is_shared=False))
+    core.up(1)
+    [reply] = core.hear(1, Neighbor(False, None))[:1]
+    assert reply == (1, NeighborReply(True, contact_of(0), ()))
+    assert Dial(contact_of(5)) in core.wait(2)
+    core.up(5, outbound=True)
+    core.hear(5, NeighborReply(True, None, ()))
+    assert set(core.core.active) == {1, 5}
+    core.up(2)
+    assert core.hear(2, Neighbor(False, None))[0] == (2, NeighborReply(True, contact_of(0), ()))
+    assert core.core.anchors() == ()
+
+
+def test_who_is_told_of_by_others_did_agree() -> None:
+    core = Core()
+    core.feed(Consider(contact_of(5), is_shared=False))
+    core.neighbour(1)
+    core.hear(1, ForwardJoin(contact_of(5), 0))
+    core.up(2)
+    reply = core.hear(2, Neighbor(False, None))[0]
+    assert reply == (2, NeighborReply(True, contact_of(0), (contact_of(1), contact_of(5))))
+
+
+def full(config: Config | None = None) -> Core:
+    """A core with eight neighbours, four of each kind, who knows two more."""
+    core = Core(config)
+    for peer in range(1, 9):
+        core.neighbour(peer, outbound=peer > 4)
+    for number in (20, 21):
+        core.feed(Consider(contact_of(number)))
+    assert core.wait(5) == []
+    return core
+
+
+def test_a_member_gives_way_once_another_stands() -> None:
+    core = full()
+    dials = core.feed(Graft((3, 1, 2)))
+    assert set(map(str, dials)) == {str(Dial(contact_of(20))), str(Dial(contact_of(21)))}
+    assert core.feed(Graft((3, 1, 2))) == [], "two at a time"
+    assert len(core.core.active) == 8
+    first = dials[0]
+    assert isinstance(first, Dial)
+    peer = int.from_bytes(first.contact.key, "big")
+    assert core.up(peer, outbound=True) == [(peer, Neighbor(True, contact_of(0)))]
+    assert 3 in core.core.active, "not before"
+    effects = core.hear(peer, NeighborReply(True, None, ()))
+    assert kinds(effects) == ["Prune", "Inactive", "Active"]
+    assert 3 not in core.core.active and peer in core.core.active
+    assert kinds(core.hear(3, Neighbor(True, None))) == ["NeighborReply"], "it has to wait"
+    assert 3 not in core.core.active
+
+
+def test_nobody_gives_way_to_who_refuses_or_cannot_be_reached() -> None:
+    core = full()
+    before = core.core.active
+    for dial in core.feed(Graft((3, 1))):
+        assert isinstance(dial, Dial)
+    core.feed(Failed(key_of(20)))
+    core.up(21, outbound=True)
+    assert kinds(core.hear(21, NeighborReply(False, None, ()))) == ["Release"]
+    assert core.core.active == before
+    core.feed(Down(21))
+    assert core.feed(Graft((3, 1))) == [], "both rest"
+    core.wait(70)
+    assert len(core.feed(Graft((3, 1)))) == 2
+    core.wait(20)  # no answer at all
+    assert core.core.active == before
+
+
+def test_friends_give_way_to_nobody_and_without_contacts_nothing_changes() -> None:
+    core = full()
+    core.up(9, friend=True)
+    assert core.feed(Graft((9, 77))) == []
+    bare = Core()
+    for peer in range(1, 5):
+        bare.neighbour(peer)
+    assert bare.feed(Graft((1, 2))) == []
+
+
+def test_who_is_gone_when_the_other_stands_need_not_go() -> None:
+    core = full()
+    [dial, _] = core.feed(Graft((3, 1)))
+    assert isinstance(dial, Dial)
+    core.feed(Down(3))
+    peer = int.from_bytes(dial.contact.key, "big")
+    core.up(peer, outbound=True)
+    assert kinds(core.hear(peer, NeighborReply(True, None, ()))) == ["Active"]
+    assert len(core.core.active) == 8

@@ -1,0 +1,78 @@
+"""Rests: whom not to ask for a while, because it refused, could not be reached, or one pruned.
+
+A *backoff* was agreed: who pruned a peer said for how long, and both sides hold to it. A *rest* is
+our own: whoever refused, hung up or did not answer is left alone for as long. But whoever has no
+neighbour at all cannot be choosy: then a rest is short at first, and twice as long each time.
+
+Source: MESH.md 1.4, "PRUNE backoff 60 s"; GossipSub v1.1 (libp2p specs), "Prune backoff".
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from whispurrnet.base.bounded import LruDict
+from whispurrnet.gossip.neighbours import Config
+
+GRACE_S = 5.0
+"""We wait so much longer than the others enforce, for the way takes its time."""
+
+REMEMBERED_MAX = 1024
+"""Keys whose rest or backoff outlives the session."""
+
+DOUBLINGS_MAX = 8
+
+
+class _Rest(msgspec.Struct, frozen=True):
+    """When it began, in monotonic seconds, and how often in a row."""
+
+    since: float
+    times: int
+
+
+class Rests:
+    """The rests and backoffs of one node, by static key.
+
+    Args:
+        config: Settings.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._backoffs: LruDict[bytes, float] = LruDict(REMEMBERED_MAX)
+        self._rests: LruDict[bytes, _Rest] = LruDict(REMEMBERED_MAX)
+
+    def back_off(self, key: bytes, until: float) -> None:
+        """One of the two pruned the other: neither takes the other before, in seconds."""
+        self._backoffs.put(key, until)
+
+    def in_backoff(self, key: bytes, now: float) -> bool:
+        """Whether a key must not be taken."""
+        until = self._backoffs.peek(key)
+        return until is not None and now < until
+
+    def rest(self, key: bytes, now: float) -> None:
+        """Do not ask this key for a while."""
+        known, pause_s = self._rests.peek(key), self._config.prune_backoff_s
+        again = known is not None and now < known.since + 2 * pause_s
+        self._rests.put(key, _Rest(now, known.times + 1 if known is not None and again else 1))
+
+    def is_rested(self, key: bytes, now: float, *, alone: bool) -> bool:
+        """Whether a key may be asked.
+
+        Args:
+            key: Whose.
+            now: Monotonic time in seconds.
+            alone: We have no neighbour at all.
+        """
+        until = self._backoffs.peek(key)
+        if until is not None and now < until + GRACE_S:
+            return False
+        rest = self._rests.peek(key)
+        if rest is None:
+            return True
+        pause_s = self._config.prune_backoff_s + GRACE_S
+        if alone:
+            doublings = min(rest.times - 1, DOUBLINGS_MAX)
+            pause_s = min(pause_s, self._config.alone_s * 2**doublings)
+        return rest.since + pause_s <= now

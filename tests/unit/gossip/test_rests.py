@@ -1,0 +1,59 @@
+"""Rests: how long whom is left alone."""
+
+from __future__ import annotations
+
+from whispurrnet.gossip.neighbours import Config
+from whispurrnet.gossip.rests import GRACE_S, REMEMBERED_MAX, Rests
+
+KEY = b"k" * 32
+
+
+def pauses(rests: Rests, count: int) -> list[int]:
+    """How long each of so many rests in a row lasts for who is alone, in seconds."""
+    now, found = 0, []
+    for _ in range(count):
+        rests.rest(KEY, now)
+        began = now
+        while not rests.is_rested(KEY, now, alone=True):
+            now += 1
+        found.append(now - began)
+    return found
+
+
+def test_who_is_not_asked_yet_is_rested() -> None:
+    assert Rests(Config()).is_rested(KEY, 0.0, alone=False)
+
+
+def test_with_neighbours_a_rest_is_long() -> None:
+    rests = Rests(Config())
+    rests.rest(KEY, 100.0)
+    assert not rests.is_rested(KEY, 164.9, alone=False)
+    assert rests.is_rested(KEY, 165.0, alone=False)
+
+
+def test_alone_it_is_short_and_twice_as_long_each_time() -> None:
+    assert pauses(Rests(Config()), 6) == [4, 8, 16, 32, 64, 65]
+
+
+def test_after_a_while_it_is_short_again() -> None:
+    rests = Rests(Config())
+    pauses(rests, 4)
+    rests.rest(KEY, 1000.0)
+    assert rests.is_rested(KEY, 1004.0, alone=True)
+
+
+def test_a_backoff_holds_also_for_who_is_alone() -> None:
+    rests = Rests(Config())
+    rests.back_off(KEY, 60.0)
+    assert rests.in_backoff(KEY, 59.9)
+    assert not rests.in_backoff(KEY, 60.0)
+    assert not rests.is_rested(KEY, 60.0, alone=True), "the others' clock may be late"
+    assert rests.is_rested(KEY, 60.0 + GRACE_S, alone=True)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    rests = Rests(Config())
+    for number in range(2 * REMEMBERED_MAX):
+        rests.rest(number.to_bytes(32, "big"), 0.0)
+        rests.back_off(number.to_bytes(32, "big"), 60.0)
+    assert len(rests._rests) == len(rests._backoffs) == REMEMBERED_MAX
