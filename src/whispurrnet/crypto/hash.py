@@ -1,6 +1,7 @@
 """Hashes, message authentication codes and key derivation.
 
-Sources: SHA-256 (FIPS 180-4), HMAC (RFC 2104), HKDF with SHA-256 (RFC 5869), BLAKE2s (RFC 7693).
+Sources: SHA-256 (FIPS 180-4), HMAC (RFC 2104), HKDF with SHA-256 (RFC 5869), BLAKE2s (RFC 7693),
+BLAKE3 (the paper of 2021, section 2.6 for the context of a derived key).
 Every key is derived under a label of its own (`info`), so that no two uses ever share one.
 """
 
@@ -8,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+
+from blake3 import blake3 as _blake3
 
 from whispurrnet.base.errors import UsageError
 from whispurrnet.crypto.keys import Secret
@@ -64,6 +67,11 @@ def hkdf_expand(prk: bytes, info: bytes, n: int = 32) -> Secret:
 def blake2s(data: bytes, *, key: bytes = b"", n: int = 32) -> bytes:
     """The BLAKE2s of `data`: `n` bytes (1 to 32), keyed if `key` (at most 32 bytes) is given."""
     return hashlib.blake2s(data, digest_size=n, key=key).digest()
+
+
+def blake3(data: bytes | bytearray | memoryview, *, context: str) -> bytes:
+    """The BLAKE3 of `data` under a context of its own, in the mode that derives keys; 32 bytes."""
+    return _blake3(data, derive_key_context=context).digest()
 
 
 def equal(a: bytes, b: bytes) -> bool:

@@ -32,6 +32,7 @@ RETIRED = 6  # once the interests of peers; now no subscription is told to anybo
 GOSSIP = 7
 VIEW = 8
 RENDEZVOUS = 9
+OBJECT = 10
 
 PROTOCOLS = {
     PADDING: "padding",
@@ -44,6 +45,7 @@ PROTOCOLS = {
     GOSSIP: "gossip",
     VIEW: "view",
     RENDEZVOUS: "rendezvous",
+    OBJECT: "object",
 }
 """The names of the frame types, for documents and for `debug`."""
 

@@ -14,6 +14,11 @@ PeerId = NewType("PeerId", bytes)
 
 PEER_ID_BYTES = 32
 
+ObjectId = NewType("ObjectId", bytes)
+"""32 bytes, from the root of an object's tree (see `store.object`); shown like a peer's id."""
+
+OBJECT_ID_BYTES = 32
+
 
 def parse_peer_id(text: str) -> PeerId:
     """Read an id of 64 hexadecimal characters.
@@ -31,6 +36,24 @@ def parse_peer_id(text: str) -> PeerId:
             "`whispurr identity` prints it"
         )
     return PeerId(raw)
+
+
+def parse_object_id(text: str) -> ObjectId:
+    """Read an object's id of 64 hexadecimal characters.
+
+    Raises:
+        UsageError: It is not one.
+    """
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        raw = b""
+    if len(raw) != OBJECT_ID_BYTES:
+        raise UsageError(
+            f"not an object: {text[:70]!r}; its id is 64 hexadecimal characters, as "
+            "`whispurr objects list` prints it"
+        )
+    return ObjectId(raw)
 
 
 def short(peer: PeerId) -> str:

@@ -9,9 +9,11 @@ from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from whispurrnet.base.errors import HostError, UsageError
+from whispurrnet.crypto.hash import sha256
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.disk import vault as module
 from whispurrnet.disk.vault import State, Vault
@@ -196,3 +198,12 @@ def test_too_little_memory_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "Scrypt", lambda **_: SimpleNamespace(derive=derive))
     with pytest.raises(HostError, match="16 MiB"):
         sealed(folder).save(OLD)
+
+
+def test_a_file_of_before_there_were_anchors_still_opens(folder: Path) -> None:
+    body = msgspec.msgpack.encode((b"o" * 32, b"old pins", 1, False))
+    vault = Vault(folder)
+    vault.save(NEW)
+    head = (folder / "state.wn1").read_bytes()[:10]
+    (folder / "state.wn1").write_bytes(head + sha256(head, body) + body)
+    assert vault.load() == OLD
