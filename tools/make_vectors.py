@@ -25,7 +25,8 @@ from whispurrnet.crypto.keys import Secret
 from whispurrnet.crypto.noise import HandshakeState, next_key
 from whispurrnet.crypto.patterns import parse
 from whispurrnet.identity.ephemeral import Ephemeral, seed_id
-from whispurrnet.identity.persona import Persona, chum_instance_id, safety_number
+from whispurrnet.identity.instance import chum_instance_id
+from whispurrnet.identity.persona import Persona, safety_number
 
 FOLDER = Path(__file__).parent.parent / "vectors"
 PATTERNS = ("XKhfs+psk3", "XXhfs+psk3", "NNhfs+psk0")

@@ -20,18 +20,21 @@ from whispurrnet.base.machine import Tick
 from whispurrnet.crypto.hash import sha256
 from whispurrnet.crypto.kex import Level
 from whispurrnet.crypto.keys import Secret
+from whispurrnet.crypto.sign import SigningKey
 from whispurrnet.direct import courier
 from whispurrnet.gossip import membership, spread, stamp, standing, stem
-from whispurrnet.gossip.envelope import BUCKETS, Inside, Realm, expiry, parse, seal
+from whispurrnet.gossip.envelope import BUCKETS, Inside, Realm, expiry, parse, realm_key, seal
 from whispurrnet.identity.ephemeral import Ephemeral
 from whispurrnet.identity.persona import Persona
 from whispurrnet.session import channel, handshake, mux, pool
 from whispurrnet.stack import events, outbox
+from whispurrnet.stack.belonging import Holding
 from whispurrnet.stack.checker import stamped
-from whispurrnet.stack.config import Config, GossipConfig
+from whispurrnet.stack.config import Config, GossipConfig, MembersConfig
 from whispurrnet.stack.links import Opening
 from whispurrnet.stack.live import Live
 from whispurrnet.stack.stack import Stack
+from whispurrnet.trust import chain
 from whispurrnet.wire import frame
 from whispurrnet.wire.ids import PeerId
 from whispurrnet.wire.items import Items
@@ -173,6 +176,7 @@ class Node:
             assert stack.roster.find(record.id) is not None
             if record.live is not None:
                 assert record.live.peer == record.handle
+                assert record.member is None or shared.belonging.is_closed
                 assert len(record.live.joiner) <= record.live.joiner.limits.messages_max
                 assert len(record.live.gossip) <= outbox.FRAMES_MAX
                 assert len(record.live.notes) < 200
@@ -182,6 +186,8 @@ class Node:
         assert len(gossiping.standing) <= len(handles)
         for overlay in gossiping.overlays.values():
             assert set(overlay.neighbours) == set(overlay.membership.active) <= handles
+            strangers = [r for r in stack.roster if not shared.belonging.admits(r)]
+            assert not {r.handle for r in strangers} & set(overlay.neighbours)
             assert len(overlay.stem) <= overlay.stem.config.held_max
 
     def said(self) -> list[str]:
@@ -357,19 +363,23 @@ class World:
         raise AssertionError("honest nodes can talk no more")
 
     def spread(self, one: Node, two: Node) -> None:
-        """What the one spreads, the other hears, once."""
+        """What the one spreads, the other hears, once; but no stranger in a closed realm."""
         if not all(node.stack.gossiping.overlays for node in (one, two)):
             return
-        said = self.rng.randbytes(8)
+        said, ours = self.rng.randbytes(8), [node.stack.shared.belonging for node in (one, two)]
+        strangers = any(each.is_closed and each.member is None for each in ours)
         two.news.clear()
         one.handle(events.Broadcast(-8, said))
         for _ in range(250):  # a stem may lead astray, until an embargo ends
             self.settle()
             heard = [e for e in two.news if isinstance(e, events.Gossiped) and e.payload == said]
             if heard:
+                assert not strangers
                 assert len(heard) == 1
                 return
             self.tick(1.0)
+        if strangers:
+            return
         raise AssertionError(f"what is spread does not arrive: {one.said()}, {two.said()}")
 
 
@@ -511,14 +521,36 @@ def application(world: World, rng: Random, node: Node) -> None:
     node.handle(event)
 
 
+FOUNDER = SigningKey.from_bytes(b"f" * 32)
+
+
+def let_in(number: int, network: Secret | None = None) -> Holding:
+    """The membership of a node: that of the first is the founder's."""
+    if number == 0:
+        return Holding(Secret(b"f" * 32))
+    seed = Secret(bytes([number, 1]) * 16)
+    realm = chain.realm_of(realm_key(network), FOUNDER.public)
+    subject = SigningKey.from_bytes(seed).public
+    wall_s = EPOCH_MS // 1000
+    made = chain.issue(FOUNDER, (), subject, realm, depth=2, life_s=99_999, wall_s=wall_s)
+    return Holding(seed, chain.encode(made))
+
+
 def walk(seed: int) -> int:
     rng = Random(seed)
     world = World(rng)
     secret = rng.choice([None, None, Secret(bytes(32))])
+    founder = FOUNDER.public if rng.random() < 0.3 else None
     for n in range(rng.choice([2, 2, 3])):
         persona = Persona(bytes([n]) * 32) if rng.random() < 0.3 else None
-        settings = config(rng, network_secret=secret, beacon_on=rng.random() < 0.5)
-        world.add(settings, persona=persona)
+        settings = config(
+            rng,
+            network_secret=secret,
+            beacon_on=rng.random() < 0.5,
+            members=MembersConfig(founder=founder, depth=2, life_s=rng.choice([30, 99_999])),
+        )
+        holding = let_in(n, secret) if rng.random() < 0.7 else None
+        world.add(settings, persona=persona, holding=holding)
     odds = rng.random() ** 2
     for _ in range(STEPS):
         if rng.random() < 0.25:
@@ -588,9 +620,22 @@ def greetings(rng: Random, mallory: Node, others: list[Node]) -> bytes:
         lie,
         [2, new.encode(), ours.sign_successor(new), ours.sign_predecessor(ours.proof)],
         [2, rng.randbytes(240), rng.randbytes(64), rng.randbytes(64)],
+        *membership_talk(rng),
         [rng.randrange(9), value(rng)],
     ]
     return msgspec.msgpack.encode([rng.choice(known) for _ in range(rng.choice([1, 1, 2, 9]))])
+
+
+def membership_talk(rng: Random) -> list[list[Any]]:
+    """What may be said of membership by whom nobody let in: a chain of others, and lies."""
+    stolen = let_in(rng.choice([1, 2])).chain
+    cut = stolen[: rng.randrange(len(stolen))]
+    made_up = rng.choice([stolen, stolen, chain.encode(()), cut, rng.randbytes(200), b""])
+    return [
+        [4, made_up, rng.choice([bytes(64), rng.randbytes(64), b""])],
+        [5, rng.randbytes(32), rng.randbytes(64), rng.choice([b"", bytes(32), rng.randbytes(32)])],
+        [6, made_up],
+    ]
 
 
 def segment(rng: Random) -> bytes:
@@ -738,8 +783,12 @@ def hostile_frame(
 def hostile(seed: int) -> int:
     rng = Random(seed)
     world = World(rng)
-    settings = [config(rng, beacon_on=False) for _ in range(3)]
-    victim, honest, mallory = (world.add(one, persona=None) for one in settings)
+    closed = MembersConfig(founder=FOUNDER.public if seed % 8 == 7 else None)
+    settings = [config(rng, beacon_on=False, members=closed) for _ in range(3)]
+    victim, honest, mallory = (
+        world.add(one, persona=None, holding=let_in(n) if n < 2 else None)
+        for n, one in enumerate(settings)
+    )
     victim.handle(events.Listen("moon"))
     for caller in (honest, mallory):
         world.settle()
@@ -783,6 +832,7 @@ def hostile(seed: int) -> int:
             known = victim.stack.roster.get(state.peer)
             assert known is not None
             assert known.id not in own, "it took the identity of another"
+            assert known.member is None, "nobody let it in"
         while here.waiting and not live.channel.over:
             mallory.handle(events.LinkData(here.number, here.waiting.popleft()))
         if not here.open or rng.random() < 0.02:
