@@ -56,6 +56,10 @@ class Client:
         """POST."""
         return self._call("POST", path, body, kind, patience_s)
 
+    def delete(self, path: str, kind: type[AnswerT], body: object = None) -> AnswerT:
+        """DELETE."""
+        return self._call("DELETE", path, body, kind, 10.0)
+
     def _call(
         self, method: str, path: str, body: object, kind: type[AnswerT], patience_s: float
     ) -> AnswerT:

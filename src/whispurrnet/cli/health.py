@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
+import msgspec
 from cyclopts import Parameter
 
 from whispurrnet.cli.client import Client, find
 from whispurrnet.cli.context import current
 from whispurrnet.cli.fault import Exit, Fault
-from whispurrnet.cli.mesh import gossip_lines, neighbour_lines
+from whispurrnet.cli.mesh import gossip_lines, neighbour_lines, processing_lines
 from whispurrnet.cli.render import (
     DASH,
     clean,
@@ -50,6 +51,7 @@ def _status(client: Client, *, detailed: bool) -> dict[str, Any]:
     if detailed:
         answer["neighbours"] = client.get("/neighbours", list[dict[str, Any]])
         answer["stats"] = client.get("/stats", dict[str, Any])
+        answer["sync"] = client.get("/sync?items=10", list[dict[str, Any]])
     return answer
 
 
@@ -95,12 +97,16 @@ def status_lines(answer: dict[str, Any]) -> list[str]:
         f"{mark} {clean(answer['verdict'])}",
         f"  {answer['name']} (expires in {expires}), {answer['profile']}, {answer['state']}",
     ]
+    if answer.get("presence", "online") != "online" or answer.get("note"):
+        lines.append(f"  you tell your peers: {_told(answer)}")
     for problem in problems:
         lines.append(f"  {colour('✗', 'red')} {clean(problem['what'])}: {clean(problem['why'])}")
         lines.append(f"    Cure: {clean(problem['cure'])}")
     lines += peer_lines(answer["peers"])
     if "neighbours" in answer:
-        lines += ["", *neighbour_lines(answer["neighbours"]), *gossip_lines(answer["stats"])]
+        lines += ["", *neighbour_lines(answer["neighbours"])]
+        lines += [*gossip_lines(answer["stats"]), *processing_lines(answer["stats"])]
+        lines += [line for folder in answer["sync"] for line in ("", *folder_lines(folder))]
     return lines
 
 
@@ -112,7 +118,11 @@ def peer_lines(peers: list[dict[str, Any]]) -> list[str]:
     for peer in peers:
         rtt = f"{peer['rtt_ms']:.1f} ms" if peer["rtt_ms"] is not None else DASH
         seen = "now" if peer["connected"] else f"{span(peer['seen_s'])} ago"
-        reason = "" if peer["connected"] else f"{peer['reason']} → whispurr why {peer['name']}"
+        if peer["connected"]:
+            told = _told(peer)
+            reason = "" if told == "online" else told
+        else:
+            reason = f"{peer['reason']} → whispurr why {peer['name']}"
         row = (
             peer["name"],
             peer["path"],
@@ -124,6 +134,25 @@ def peer_lines(peers: list[dict[str, Any]]) -> list[str]:
         )
         rows.append((*row, reason))
     return table(("peer", "path", "rtt", "seen", "suite", "trust", "queued", ""), rows)
+
+
+def folder_lines(folder: dict[str, Any]) -> list[str]:
+    """How the folder of the settings is."""
+    name = clean(folder["name"])
+    if folder["totals"] is None:
+        why = clean(folder["trouble"]) or "paused"
+        return [f"folder {name}: {why}"]
+    from whispurrnet.cli.sync import lines
+    from whispurrnet.extensions.filesync.filesync import Status
+
+    known = {key: folder[key] for key in Status.__struct_fields__}
+    return [f"folder {name}:", *(f"  {line}" for line in lines(msgspec.convert(known, Status)))]
+
+
+def _told(who: dict[str, Any]) -> str:
+    """A presence and the words to it; a node of an older program says nothing."""
+    state, words = who.get("presence") or "online", who.get("note")
+    return f"{state}: {clean(words)}" if words else str(state)
 
 
 def _exchange(suite: str) -> str:

@@ -26,6 +26,9 @@ _COMMANDS = {
     "whisper": ("talk:whisper", "Whisper to a peer, and see it arrive."),
     "listen": ("talk:listen", "Print what arrives."),
     "chat": ("talk:chat", "Talk with a peer, line by line."),
+    "send": ("files:send", "Send files to somebody who is told a code."),
+    "receive": ("files:receive", "Receive files: asks for the code."),
+    "sync": ("sync:sync", "Keep a folder the same here and elsewhere."),
     "resonate": ("spread:resonate", "Send to whoever listens to an intent."),
     "broadcast": ("spread:broadcast", "Send to everyone in the mesh."),
     "emergency": ("spread:emergency", "Alert everyone in the mesh; it overtakes all else."),
@@ -33,6 +36,10 @@ _COMMANDS = {
     "ping": ("net:ping", "Measure the round trip to a peer."),
     "identity": ("net:identity", "Who the node is at the moment; --rotate takes a new one."),
     "why": ("mesh:why", "Why a peer is connected or not, and what to do."),
+    "presence": ("name:presence", "Tell the peers how this node is doing."),
+    "topology": ("chum:topology", "Who is connected to whom on this network."),
+    "sleep": ("chum:sleep", "Speak seldom from now on; peers are told."),
+    "wake": ("chum:wake", "Be awake again."),
     "discover": ("mesh:discover", "Who is near, and by what it was found."),
     "doctor": ("health:doctor", "What is wrong, why, and what to do."),
     "sim": ("sim:run", "Try a mesh on virtual time: a scenario in, figures out."),
@@ -58,6 +65,20 @@ _config.command(
 )
 app.command(_config)
 
+_meeting = App(name="name", help="Be found under a name, and find who is.")
+_meeting.command("whispurrnet.cli.name:register", name="register", help="Be found under a name.")
+_meeting.command(
+    "whispurrnet.cli.name:withdraw", name="withdraw", help="Be found under it no more."
+)
+_meeting.command("whispurrnet.cli.name:find", name="find", help="Who is registered under a name.")
+_meeting.command("whispurrnet.cli.name:show", name="list", help="The names of this node.")
+app.command(_meeting)
+
+_realm = App(name="membership", help="A closed realm: found one, and see what this node is in it.")
+_realm.command("whispurrnet.cli.membership:init", name="init", help="Make the key of a founder.")
+_realm.command("whispurrnet.cli.membership:show", name="show", help="What this node is in it.")
+app.command(_realm)
+
 _trust = App(name="trust", help="Whom you know: seen, verified, revoked.")
 _trust.command("whispurrnet.cli.trust:show", name="list", help="Peers and safety numbers.")
 _trust.command(
@@ -65,6 +86,19 @@ _trust.command(
 )
 _trust.command("whispurrnet.cli.trust:revoke", name="revoke", help="Trust a peer no more.")
 app.command(_trust)
+
+_objects = App(name="objects", help="What is kept, named by what it is.")
+for _name, _work, _help in (
+    ("add", "add", "Keep files and folders."),
+    ("get", "get", "Write an object to a file or folder; one of a ticket is fetched first."),
+    ("list", "listed", "What is kept, and how much room it takes."),
+    ("pin", "pin", "Keep an object until it is unpinned."),
+    ("unpin", "unpin", "Do not keep an object any more."),
+    ("gc", "gc", "Remove what nobody keeps."),
+    ("share", "share", "Print a ticket for an object, and serve it until Ctrl-C."),
+):
+    _objects.command(f"whispurrnet.cli.objects:{_work}", name=_name, help=_help)
+app.command(_objects)
 
 app.meta.suppress_keyboard_interrupt = False
 

@@ -119,3 +119,11 @@ def gossip_lines(stats: dict[str, Any]) -> list[str]:
     counts = stats.get("gossip", {})
     pairs = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     return [f"  gossip: {told}", *([f"    {pairs}"] if pairs else [])]
+
+
+def processing_lines(stats: dict[str, Any]) -> list[str]:
+    """How long it takes to deal with what arrives."""
+    p50, p99 = stats.get("messageProcessingLatency"), stats.get("messageProcessingLatencyP99")
+    if p50 is None or p99 is None:
+        return []
+    return [f"  what arrives is dealt with in {p50:.3g} ms (median), {p99:.3g} ms (p99)"]

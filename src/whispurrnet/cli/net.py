@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from whispurrnet.base.errors import UsageError
+from whispurrnet.cli.chum import instance_lines
 from whispurrnet.cli.client import find
 from whispurrnet.cli.context import current
 from whispurrnet.cli.fault import Exit, Fault
@@ -133,9 +134,12 @@ def identity(
     client = find()
     kind = dict[str, Any]
     answer = client.post("/rotate", kind) if rotate else client.get("/identity", kind)
+    answer["instance"] = client.get("/instance", kind)
     if current.json:
         show_json(answer)
     else:
         say(f"{answer['name']} (expires in {span(answer['expires_s'])})")
         say(f"  {answer['id']}")
+        for line in instance_lines(answer["instance"]):
+            say(line)
     return Exit.DONE

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Mapping
 
 from whispurrnet.base.errors import HostError
-from whispurrnet.gateway.server import bind
 from whispurrnet.node.settings import Settings
 from whispurrnet.wire.address import Address, parse
 
@@ -26,6 +25,8 @@ def gateway_port(settings: Settings, origins: Mapping[str, str]) -> socket.socke
     Raises:
         HostError: A chosen port cannot be had, or none is free.
     """
+    from whispurrnet.gateway.server import bind  # heavy, and not every node has a gateway
+
     if chosen(origins.get("port", "default")) or not settings.port:
         return bind(settings.host, settings.port)
     for port in range(settings.port, settings.port + TRIES):

@@ -55,8 +55,9 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         "",
         *_pairs("node", {k: v for k, v in node.items() if not isinstance(v, dict | list)}),
     ]
-    for part in ("listening", "settings", "checks", "problems", "counters", "gossip"):
-        plain = node[part]
+    parts = ("listening", "settings", "checks", "problems", "counters", "gossip", "processing_us")
+    for part in parts:
+        plain = node.get(part, {})
         shown = {n: v for n, v in plain.items() if part == "settings" or v not in (0, "ok")}
         lines += ["", *_pairs(part, shown)] if shown else []
     for number, peer in enumerate(node["peers"], 1):

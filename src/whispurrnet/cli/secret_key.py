@@ -81,18 +81,29 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def make(path: Annotated[Path, Parameter(name="FILE", help="Where it is written; new.")]) -> int:
-    """Make the key of a private topic; whoever has the file can listen and speak there."""
+def write_key(path: Path) -> bytes:
+    """Make 32 secret bytes, and write them to a new file that only its owner may read.
+
+    Raises:
+        Fault: The file is there already, or cannot be written.
+    """
+    key = secrets.token_bytes(32)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(32) + "\n")
+            file.write(key.hex() + "\n")
     except OSError as error:
         raise Fault(
             "The key could not be written",
             f"{path}: {error.strerror or type(error).__name__}",
             "name a file that is not there yet",
         ) from error
+    return key
+
+
+def make(path: Annotated[Path, Parameter(name="FILE", help="Where it is written; new.")]) -> int:
+    """Make the key of a private topic; whoever has the file can listen and speak there."""
+    write_key(path)
     if current.json:
         show_json({"path": str(path)})
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 import sys
@@ -15,19 +14,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from whispurrnet.base import log
-from whispurrnet.base.errors import UsageError
 from whispurrnet.cli import running
 from whispurrnet.cli.context import current
-from whispurrnet.cli.fault import Exit, Fault
+from whispurrnet.cli.fault import Exit
+from whispurrnet.cli.flags import environment, loop_factory, public
 from whispurrnet.cli.ports import gateway_port, mesh_addresses
 from whispurrnet.cli.render import DASH, clean, colour, note, qr, say, show_json_line, span
 from whispurrnet.gateway.server import Gateway
 from whispurrnet.node.node import open as open_node
 from whispurrnet.node.settings import Settings, find_file
 from whispurrnet.wire.address import parse
-from whispurrnet.wire.ticket import Ticket
 
 if TYPE_CHECKING:
+    from whispurrnet.extensions.filesync.keeper import Keeper
     from whispurrnet.node.node import Node
 
 _QR_COLUMNS = 60
@@ -76,49 +75,9 @@ def up(
     log.show(settings.log.level)
     bound = gateway_port(settings, origins) if settings.gateway.enabled else None
     settings = settings.replace(listen=mesh_addresses(settings, origins))
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(settings, origins, bound, show_qr=show_qr))
     return Exit.DONE
-
-
-def environment(changes: tuple[str, ...]) -> dict[str, str]:
-    """The environment, with `--set` on top of it: both are text."""
-    from whispurrnet.node.settings import KEYS, env_name, nearest
-
-    found = dict(os.environ)
-    for change in changes:
-        path, equals, value = change.partition("=")
-        if not equals or path not in KEYS:
-            raise Fault(
-                "--set takes a setting and its value",
-                f"{change!r} is none{nearest(path, KEYS)}",
-                "such as --set session.heartbeat_s=10",
-                Exit.USAGE,
-            )
-        found[env_name(path)] = value
-    return found
-
-
-def public(targets: tuple[str, ...]) -> tuple[str, ...]:
-    """What may stand on a command line: not an invite."""
-    for target in targets:
-        with contextlib.suppress(UsageError):
-            if Ticket.parse(target).single_use:
-                raise Fault(
-                    "An invite is a secret, and every user of this machine sees arguments",
-                    "it was given with --bootstrap",
-                    "set WHISPURRNET_BOOTSTRAP, or type `whispurr join` and paste it",
-                    Exit.USAGE,
-                )
-    return targets
-
-
-def _loop_factory() -> Any:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 async def _serve(
@@ -126,8 +85,11 @@ async def _serve(
 ) -> None:
     stopped = asyncio.Event()
     _on_signals(stopped)
-    async with open_node(settings) as node:
-        gateway = Gateway(node, settings, origins=origins, bound=bound) if bound else None
+    async with open_node(settings) as node, contextlib.AsyncExitStack() as life:
+        keeper = await _keep(node, settings, life)
+        gateway = (
+            Gateway(node, settings, origins=origins, bound=bound, keeper=keeper) if bound else None
+        )
         place: Path | None = None
         try:
             if gateway is not None:
@@ -135,6 +97,8 @@ async def _serve(
                 place = running.announce(gateway.port)
             port = gateway.port if gateway else 0
             _greet(node, settings, port, show_qr=show_qr)
+            if keeper is not None and not current.json:
+                say(f"  folder:   {_kept(keeper)}")
             async with asyncio.TaskGroup() as tasks:
                 telling = tasks.create_task(_tell(node))
                 await stopped.wait()
@@ -145,6 +109,21 @@ async def _serve(
                 place.unlink(missing_ok=True)
             if gateway is not None:
                 await gateway.stop()
+
+
+async def _keep(node: Node, settings: Settings, life: contextlib.AsyncExitStack) -> Keeper | None:
+    """Begin to keep the folder of the settings in step, if they name one."""
+    if not settings.sync.folder:
+        return None
+    from whispurrnet.extensions.filesync.keeper import Keeper
+
+    return await life.enter_async_context(Keeper(node, settings.sync))
+
+
+def _kept(keeper: Keeper) -> str:
+    if keeper.why:
+        return f"{clean(keeper.name)} is not kept in step: {clean(keeper.why)}"
+    return f"{clean(keeper.name)} is kept in step"
 
 
 def _on_signals(stopped: asyncio.Event) -> None:

@@ -166,7 +166,7 @@ class Channel:
         self._next: tuple[Sealer, Opener] | None = None
         self._rekey = Rekey(keys, initiator=initiator, level=level, entropy=entropy)
         self._pending = Pending()
-        self._heartbeat = Heartbeat(config.heartbeat_s, config.dead_after, now)
+        self.heartbeat = Heartbeat(config.heartbeat_s, config.dead_after, now)
         self._over = self._leaving = False
         self._deadline: float | None = None
         self._begin_epoch(now)
@@ -184,7 +184,7 @@ class Channel:
     @property
     def rtt_s(self) -> float | None:
         """The round trip, smoothed, in seconds; None until the first was measured."""
-        return self._heartbeat.rtt_s
+        return self.heartbeat.rtt_s
 
     @property
     def over(self) -> bool:
@@ -201,7 +201,7 @@ class Channel:
         """How many bytes of frames the next record has room for."""
         return RECORD_ROOM - self._pending.bytes
 
-    def seal(self, frames: Sequence[bytes], size: int, now: float) -> bytes:
+    def seal(self, frames: Sequence[bytes | memoryview], size: int, now: float) -> bytes:
         """One record for the link: what is pending of CONTROL, and the frames.
 
         Args:
@@ -227,7 +227,7 @@ class Channel:
         except ProtocolError:
             self._end()
             raise
-        self._heartbeat.sent_at = now
+        self.heartbeat.sent_at = now
         self.records_sent += 1
         self.bytes_sent += len(record)
         sealer, config = self._sealer, self.config
@@ -256,7 +256,7 @@ class Channel:
 
     def _check(self) -> None:
         assert len(self._reader) < RECORD_BYTES_MAX
-        assert len(self._heartbeat) <= PINGS_MAX
+        assert len(self.heartbeat) <= PINGS_MAX
         assert 0 <= self._pending.bytes < RECORD_ROOM // 2
 
     def _react(self, event: Event, now: float, effects: list[Effect]) -> None:
@@ -275,11 +275,11 @@ class Channel:
             case Ping():
                 self._ask(now)
             case Suspended(suspended):
-                self._heartbeat.suspend(suspended, now)
+                self.heartbeat.suspend(suspended, now)
                 self._arm()
 
     def _on_record(self, plaintext: bytes, now: float, effects: list[Effect]) -> None:
-        self._heartbeat.heard_at = now
+        self.heartbeat.heard_at = now
         self.bytes_received += HEAD_BYTES + len(plaintext) + TAG_BYTES
         frames = parse(plaintext)
         for frame in frames:
@@ -304,7 +304,7 @@ class Channel:
                 if self._pending.pongs < PONGS_MAX:
                     self._pending.put(Control.PONG, rest)
             case Control.PONG:
-                if (seconds := self._heartbeat.answer(rest, now)) is not None:
+                if (seconds := self.heartbeat.answer(rest, now)) is not None:
                     effects.append(Rtt(seconds))
             case Control.REKEY1:
                 if not self._leaving and (answer := self._rekey.answer(rest, now)) is not None:
@@ -365,11 +365,11 @@ class Channel:
 
     def _on_tick(self, now: float, effects: list[Effect]) -> None:
         stale = now >= self._stale_at
-        if stale or now >= self._heartbeat.dead_at:
+        if stale or now >= self.heartbeat.dead_at:
             effects.append(Dead(stale))
             self._end()
             return
-        if now >= self._heartbeat.ask_at:
+        if now >= self.heartbeat.ask_at:
             self._ask(now)
         if now >= self._rekey_at:
             self._offer(now)
@@ -378,7 +378,7 @@ class Channel:
 
     def _arm(self) -> None:
         """Set the deadline. What comes and goes only moves it later, so that costs nothing."""
-        heartbeat = self._heartbeat
+        heartbeat = self.heartbeat
         due = min(self._stale_at, heartbeat.dead_at)
         if not self._leaving:
             due = min(due, heartbeat.ask_at)
@@ -388,10 +388,10 @@ class Channel:
 
     def _ask(self, now: float) -> None:
         if self._leaving or self._pending.ping:
-            self._heartbeat.wait(now)
+            self.heartbeat.wait(now)
             return
         token = self._entropy(TOKEN_BYTES)
-        self._heartbeat.ask(token, now)
+        self.heartbeat.ask(token, now)
         self._pending.put(Control.PING, token)
 
     def _end(self) -> None:

@@ -69,6 +69,6 @@ class Pending:
         self._last = frame
         self.switch = kind is Control.SWITCH
 
-    def around(self, frames: Sequence[bytes]) -> list[bytes]:
+    def around(self, frames: Sequence[bytes | memoryview]) -> list[bytes | memoryview]:
         """All frames of the next record, in order."""
         return [*self._first, *frames, self._last]

@@ -17,10 +17,11 @@ PINGS_MAX = 8
 class Heartbeat:
     """What one end knows of the other's life."""
 
-    __slots__ = ("_asked", "_asked_at", "heard_at", "interval_s", "limit_s", "rtt_s", "sent_at",
-                 "suspended")  # fmt: skip
+    __slots__ = ("_asked", "_asked_at", "_dead_after", "heard_at", "interval_s", "limit_s",
+                 "rtt_s", "sent_at", "suspended")  # fmt: skip
 
     def __init__(self, interval_s: float, dead_after: int, now: float) -> None:
+        self._dead_after = dead_after
         self.interval_s = interval_s
         self.limit_s = interval_s * dead_after
         self.heard_at = now
@@ -47,6 +48,15 @@ class Heartbeat:
     def dead_at(self) -> float:
         """When the peer is taken for dead if nothing comes, in seconds."""
         return inf if self.suspended else self.heard_at + self.limit_s
+
+    def stretch(self, interval_s: float, now: float) -> None:
+        """Another time from now on, because one end falls asleep or wakes; silence counts anew.
+
+        Without that, who wakes would take everybody for dead whom it did not hear in its sleep.
+        """
+        if interval_s != self.interval_s:
+            self.interval_s, self.limit_s = interval_s, interval_s * self._dead_after
+            self.heard_at = now
 
     def suspend(self, suspended: bool, now: float) -> None:
         """We stop listening, or begin again: from then on silence counts anew."""

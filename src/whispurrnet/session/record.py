@@ -118,7 +118,7 @@ class Sealer(_Direction):
 
     __slots__ = ()
 
-    def seal(self, frames: Sequence[bytes], size: int) -> bytes:
+    def seal(self, frames: Sequence[bytes | memoryview], size: int) -> bytes:
         """One record, ready for the wire.
 
         Args:

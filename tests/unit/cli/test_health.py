@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.cli.test_talk import until
 
-from whispurrnet.cli.health import status_lines
+from whispurrnet.cli.health import folder_lines, status_lines
 
 AWAY = {
     "name": "lone-wolf-88",
@@ -58,6 +58,7 @@ def test_detailed_status(ada: Any, pair: Any) -> None:
     assert "outbound" in ran.out
     assert "it called" in ran.out
     assert "gossip: " in ran.out
+    assert "what arrives is dealt with in" in ran.out
     answer = ada("status", "--detailed", "--output", "json").json
     assert answer["neighbours"][0]["name"] == pair.call(lambda: pair.bob.name)
     assert "gossipEfficiency" in answer["stats"]
@@ -167,3 +168,27 @@ def test_the_suite_in_use_is_shown() -> None:
         }
     )
     assert "X25519+MLKEM768" in "\n".join(lines)
+
+
+def test_a_folder_says_how_it_is_and_writes_nothing_to_the_terminal() -> None:
+    zero = dict.fromkeys(("files", "bytes", "wanted", "wanted_bytes", "kept", "unshared"), 0)
+    item = {"path": "a\x1b[2J", "here": "old", "there": "new", "reason": "busy"}
+    row: dict[str, Any] = {
+        "name": "notes\x07",
+        "state": "running",
+        "trouble": "",
+        "totals": {**zero, "files": 2, "behind": 1},
+        "items": [item],
+        "peers": ["calm-finch-12"],
+        "refused": ["bob: it was not named"],
+        "notes": [],
+    }
+    text = "\n".join(folder_lines(row))
+    assert text.startswith("folder notes")
+    assert "1 to change elsewhere" in text
+    assert "old; new" in text
+    assert "bob: it was not named" in text
+    assert "\x1b[2J" not in text and "\x07" not in text
+    gone = {**row, "name": "notes", "totals": None, "trouble": "notes is no folder; make it first"}
+    assert folder_lines(gone) == ["folder notes: notes is no folder; make it first"]
+    assert folder_lines({**gone, "trouble": ""}) == ["folder notes: paused"]

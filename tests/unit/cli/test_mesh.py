@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.unit.cli.test_talk import until
 
-from whispurrnet.cli.mesh import gossip_lines, neighbour_lines, why_lines
+from whispurrnet.cli.mesh import gossip_lines, neighbour_lines, processing_lines, why_lines
 
 
 def test_why_a_connected_peer(ada: Any, pair: Any) -> None:
@@ -85,3 +85,11 @@ def test_neighbours_and_gossip_as_tables() -> None:
     assert "75 % of all copies were new" in told
     assert listed.strip() == "received 3, duplicates 1"
     assert gossip_lines({"gossipEfficiency": None}) == ["  gossip: nothing came yet"]
+
+
+def test_how_long_messages_take() -> None:
+    stats = {"messageProcessingLatency": 0.1254, "messageProcessingLatencyP99": 12.0}
+    (line,) = processing_lines(stats)
+    assert line.strip() == "what arrives is dealt with in 0.125 ms (median), 12 ms (p99)"
+    nothing = {"messageProcessingLatency": None, "messageProcessingLatencyP99": None}
+    assert processing_lines(nothing) == processing_lines({}) == []

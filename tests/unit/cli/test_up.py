@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from whispurrnet.cli import up
+from whispurrnet.cli import flags, up
 from whispurrnet.cli.fault import Fault
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.wire.ticket import Ticket
@@ -12,21 +12,21 @@ INVITE = Ticket(static_key=b"k" * 32, addresses=TICKET.addresses, psk=Secret(b"p
 
 
 def test_set_is_a_setting_and_its_value() -> None:
-    found = up.environment(("max_peers=7", "log.level=debug"))
+    found = flags.environment(("max_peers=7", "log.level=debug"))
     assert found["WHISPURRNET_MAX_PEERS"] == "7"
     assert found["WHISPURRNET_LOG_LEVEL"] == "debug"
     for wrong in ("max_peers", "max_pears=7", "=7"):
         with pytest.raises(Fault, match="--set"):
-            up.environment((wrong,))
+            flags.environment((wrong,))
 
 
 def test_an_invite_is_no_argument() -> None:
-    assert up.public((TICKET.text, "/ip4/127.0.0.1/tcp/1")) == (
+    assert flags.public((TICKET.text, "/ip4/127.0.0.1/tcp/1")) == (
         TICKET.text,
         "/ip4/127.0.0.1/tcp/1",
     )
     with pytest.raises(Fault, match="secret"):
-        up.public((TICKET.text, INVITE.text))
+        flags.public((TICKET.text, INVITE.text))
 
 
 @pytest.mark.parametrize(

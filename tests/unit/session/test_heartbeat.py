@@ -55,3 +55,15 @@ def test_questions_without_answer_are_bounded() -> None:
     assert len(heartbeat) == PINGS_MAX
     assert heartbeat.answer(b"4", 20.0) is None
     assert heartbeat.answer(b"5", 20.0) == 15.0
+
+
+def test_another_time_counts_silence_anew() -> None:
+    """Or who wakes would take for dead whom it did not hear in its sleep."""
+    heart = Heartbeat(10.0, 3, 0.0)
+    heart.stretch(120.0, 5.0)
+    assert (heart.interval_s, heart.dead_at) == (120.0, 5.0 + 360.0)
+    assert heart.ask_at == 120.0
+    heart.stretch(10.0, 300.0)
+    assert heart.dead_at == 330.0
+    heart.stretch(10.0, 320.0)
+    assert heart.dead_at == 330.0, "the same time changes nothing"
