@@ -98,13 +98,17 @@ class Mesh:
     # Nodes
 
     def add(
-        self, name: str, settings: Config | None = None, adversary: Adversary | None = None
+        self,
+        name: str,
+        settings: Config | None = None,
+        adversary: Adversary | None = None,
+        **more: Any,
     ) -> Stack:
         """Start a node."""
         stack = self.world.add(
             name,
             settings or self.settings,
-            partial(Node, name=name, watch=self, adversary=adversary),
+            partial(Node, name=name, watch=self, adversary=adversary, **more),
         )
         if adversary is not None:
             self.evil[name] = adversary

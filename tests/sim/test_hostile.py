@@ -26,7 +26,7 @@ from whispurrnet.identity.ephemeral import Ephemeral
 from whispurrnet.sim.wire import Wire
 from whispurrnet.stack import checker, gossiping, hearing
 from whispurrnet.stack.config import Config
-from whispurrnet.stack.gossiping import GUESTS_PER_PREFIX
+from whispurrnet.stack.guests import GUESTS_PER_PREFIX
 from whispurrnet.stack.live import Live
 from whispurrnet.stack.overlay import STEM
 from whispurrnet.wire import frame

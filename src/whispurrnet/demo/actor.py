@@ -15,6 +15,8 @@ import sys
 from typing import Any
 
 import whispurrnet
+from whispurrnet.demo import hands
+from whispurrnet.demo.hands import Hands
 from whispurrnet.errors import WhispurrError
 from whispurrnet.node.peer import Receipt
 from whispurrnet.node.stream import Stream
@@ -22,6 +24,9 @@ from whispurrnet.node.topic import Topic
 
 RECEIPTS: list[Receipt] = []
 """Of the whispers of a backlog."""
+
+HANDS: list[Hands] = []
+"""Those of this node."""
 
 
 def tell(event: str, **facts: Any) -> None:
@@ -33,7 +38,8 @@ def tell(event: str, **facts: Any) -> None:
 def rows(node: whispurrnet.Node) -> list[dict[str, Any]]:
     """Who is connected, by which path and suite."""
     return [
-        {"name": peer.name, "path": peer.path, "suite": peer.suite, "level": peer.level}
+        {"id": peer.id, "name": peer.name, "path": peer.path, "suite": peer.suite}
+        | {"level": peer.level}
         for peer in node.peers
     ]
 
@@ -141,6 +147,10 @@ async def obey(
             return tasks.create_task(listen(node.join(order["intent"])))
         case "resonate" | "broadcast" | "emergency" as do:
             tasks.create_task(spread(node, do, **order))
+        case "give" | "take" | "go_on" as do:
+            tasks.create_task(hands.order(HANDS[0], do, order))
+        case "limit":
+            node.objects.limit(up=order["up"])
         case "report":
             report(node, order["ids"])
         case unknown:
@@ -155,6 +165,7 @@ async def main() -> None:
     protocol = asyncio.StreamReaderProtocol(reader)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
     async with whispurrnet.open(settings) as node, asyncio.TaskGroup() as tasks:
+        HANDS.append(Hands(node, tell))
         background = [
             tasks.create_task(hear(node)),
             tasks.create_task(hear_streams(node)),

@@ -7,6 +7,9 @@ import json
 import sys
 from typing import Any
 
+BAR = 30
+"""How wide a bar of progress is."""
+
 
 class DemoError(Exception):
     """A step did not happen."""
@@ -43,6 +46,13 @@ class Cast:
         self.carried: frozenset[str] = frozenset()
         """The ids of messages that have been in the open at it, of those it was asked about."""
         self.reports = 0
+        self.codes: list[str] = []
+        """The codes of words that it has given out."""
+        self.taking: dict[str, Any] = {}
+        """How far it is with the file that it takes."""
+        self.sources_most = 0
+        """From how many at once it has taken it."""
+        self.took: list[dict[str, Any]] = []
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -94,7 +104,32 @@ class Cast:
                 self.carried = frozenset(fact["carried"])
                 self.reports += 1
             case _:
+                self._take_of_files(fact)
+
+    def _take_of_files(self, fact: dict[str, Any]) -> None:
+        match fact["event"]:
+            case "offer":
+                self.codes.append(fact["code"])
+            case "taking":
+                self.taking = fact
+                self.sources_most = max(self.sources_most, fact["sources"])
+            case "took":
+                self.took.append(fact)
+            case _:
                 pass
+
+    @property
+    def far(self) -> str:
+        """How far it is with the file that it takes; empty if it takes none."""
+        total = self.taking.get("total", 0)
+        if not total or self.taking["verified"] >= total:
+            return ""
+        done, rate = self.taking["verified"], self.taking["rate_bps"]
+        filled = int(BAR * done / total)
+        return (
+            f"{self.label:<6} {'#' * filled}{'.' * (BAR - filled)} {done / 1e6:.0f} of "
+            f"{total / 1e6:.0f} MB, {rate / 1e6:.0f} MB/s from {self.taking['sources']}"
+        )
 
     def order(self, do: str, **facts: Any) -> None:
         """Give the node a command."""

@@ -1,8 +1,9 @@
 """The demonstration: real nodes, each in a process of its own, and what must happen between them.
 
-It has two acts: what two nodes do with each other (`pairs`), and what many do (`mesh`). Every step
-waits for what it names to truly happen, as the nodes themselves report it, and fails when it does
-not happen in time. The exit code is 0 only if all of it did.
+It has three acts: what two nodes do with each other (`pairs`), what many do (`mesh`), and a file
+that goes from hand to hand (`files`). Every step waits for what it names to truly happen, as the
+nodes themselves report it, and fails when it does not happen in time. The exit code is 0 only if
+all of it did.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from rich.live import Live
 from rich.table import Table
 
 from whispurrnet.demo.cast import DemoError
+from whispurrnet.demo.files import Files
 from whispurrnet.demo.mesh import Mesh
 from whispurrnet.demo.pairs import Pairs
 from whispurrnet.demo.stage import Stage
@@ -32,8 +34,10 @@ Your turn. On two terminals, or two machines of one network:
 
 
 async def _play(stage: Stage) -> None:
-    await Pairs(stage).play()
-    await Mesh(stage).play()
+    pairs, mesh, files = Pairs(stage), Mesh(stage), Files(stage)
+    await pairs.play()
+    await mesh.play()
+    await files.play()
 
 
 async def _perform(console: Console, folder: Path) -> tuple[Stage, str]:

@@ -136,4 +136,5 @@ class Stage:
     def view(self) -> Group:
         """What a terminal shows: the connections, the steps done, and the one under way."""
         steps = [Text(f"  done  {done.step}: {done.detail}") for done in self.done]
-        return Group(self.table(), Text(), *steps, Text(f"  ....  {self.now}"))
+        taking = [Text(f"        {line}") for cast in self.casts.values() if (line := cast.far)]
+        return Group(self.table(), Text(), *steps, Text(f"  ....  {self.now}"), *taking)

@@ -137,6 +137,8 @@ class Beacon:
         wall: Callable[[], int],
     ) -> None:
         self.config = config
+        self.interval_s = config.interval_s
+        """How often to announce from now on: less often while the node sleeps."""
         self.deadline: float | None = None
         """When the next announcement is due, in seconds; None while silent."""
         material = hkdf(network_secret or OPEN_MESH, info=_LABEL, n=48)
@@ -208,7 +210,7 @@ class Beacon:
         self._spoke_at = now
         if self._burst:
             self._burst -= 1
-        pause_s = self.config.gap_s if self._burst else self.config.interval_s
+        pause_s = self.config.gap_s if self._burst else self.interval_s
         self.deadline = now + max(pause_s * (0.8 + 0.4 * self._chance()), self.config.gap_s)
 
     def _speak_by(self, due_at: float) -> None:

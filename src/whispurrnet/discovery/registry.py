@@ -84,11 +84,11 @@ class Registry:
         return self._timers.deadline
 
     def answer(
-        self, owner: bytes, asked: Register | Discover, now: float
+        self, owner: bytes, asked: Register | Discover, now: float, ours: bytes | None = None
     ) -> Registrations | Refused | None:
-        """Do what is asked; what to say to it."""
+        """Do what is asked; what to say to it. `ours`: see `discover`."""
         if isinstance(asked, Discover):
-            return self.discover(owner, asked, now)
+            return self.discover(owner, asked, now, ours)
         reason = self.register(owner, asked, now)
         return refusal(asked, reason) if reason else None
 
@@ -124,20 +124,29 @@ class Registry:
         if not self._owned[owner]:
             del self._owned[owner]
 
-    def discover(self, owner: bytes, asked: Discover, now: float) -> Registrations:
-        """Who is there under a name, except who asks."""
+    def discover(
+        self, owner: bytes, asked: Discover, now: float, ours: bytes | None = None
+    ) -> Registrations:
+        """Who is there under a name, except who asks.
+
+        Args:
+            owner: Who asks.
+            asked: What for.
+            now: The time, in seconds.
+            ours: The sealed contact of this point itself, if it is there under that name too.
+        """
         name = self._names.get(asked.name_key)
+        found = [ours] if ours is not None and not asked.cookie else []
         if name is None:
-            return Registrations(asked.name_key, (), b"")
+            return Registrations(asked.name_key, tuple(found), b"")
         last = 0
         if len(asked.cookie) == _TAG_BYTES + _NUMBER_BYTES and asked.cookie.startswith(name.tag):
             last = int.from_bytes(asked.cookie[_TAG_BYTES:], "big")
-        found: list[bytes] = []
         for entry in self._since(name, last, owner, now):
-            found.append(entry.contact)
-            last = entry.number
             if len(found) == asked.limit:
                 break
+            found.append(entry.contact)
+            last = entry.number
         cookie = name.tag + last.to_bytes(_NUMBER_BYTES, "big")
         return Registrations(asked.name_key, tuple(found), cookie)
 

@@ -7,6 +7,7 @@ Source: libp2p, `specs/rendezvous/README.md`.
 
 Invariants:
     - what we registered is renewed before it expires, as long as the point is connected;
+    - who asks us for a name under which we are registered ourselves is told of us too;
     - a `Find` ends: when every point has answered or gone, and after `answer_s` at the latest;
     - every table is bounded, and so is how often a peer is answered;
     - what a peer sends unasked, or sealed by nobody who knows the name, changes nothing.
@@ -283,14 +284,17 @@ class Rendezvous:
         now: float,
         effects: list[Effect],
     ) -> None:
-        guest = self._guests[peer]
+        guest, own = self._guests[peer], None
+        if isinstance(message, notices.Discover):
+            own = self._own.get(message.name_key)
         answer: notices.Message | None
-        if not self.config.point:
+        if not self.config.point and own is None:
             answer = refusal(message, notices.NO_POINT)
         elif not guest.requests.take(1, now):
             answer = refusal(message, notices.BUSY)
         else:
-            answer = self._point.answer(guest.key, message, now)
+            ours = own.name.seal(own.event.contact, self._entropy) if own else None
+            answer = self._point.answer(guest.key, message, now, ours)
         if answer is not None:
             self._send(peer, answer, effects)
 

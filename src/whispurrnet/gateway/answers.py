@@ -215,6 +215,79 @@ class NeighbourRow(Answer, frozen=True):
     since_s: float
 
 
+class NameAsk(Ask, frozen=True):
+    """Be found under a name, or no longer."""
+
+    name: Name
+
+
+class NamesAnswer(Answer, frozen=True):
+    """The names under which this node is to be found."""
+
+    names: tuple[str, ...]
+    places: int
+    """At how many meeting places now; with none a name is left at the first that connects."""
+
+
+class FindAsk(Ask, frozen=True):
+    """Look who is registered under a name."""
+
+    name: Name
+    count: Annotated[int, Meta(ge=1, le=256)] = 20
+    """How many are enough."""
+    timeout_s: Annotated[float, Meta(gt=0, le=60)] = 12.0
+
+
+class FoundRow(Answer, frozen=True):
+    """A node that is registered under a name. The ticket proves nothing; joining by it does."""
+
+    ticket: str
+    key: str
+    """Its static key: 64 hexadecimal characters."""
+    addresses: tuple[str, ...]
+    expires_s: int
+    """Until when the ticket is valid, in unix seconds."""
+
+
+class FoundAnswer(Answer, frozen=True):
+    """Who is registered under a name, by the word of the meeting places."""
+
+    found: tuple[FoundRow, ...]
+    places: int
+    """How many were asked."""
+
+
+Presence = Literal["online", "away", "busy", "asleep"]
+
+
+class PresenceAsk(Ask, frozen=True):
+    """Tell the peers how this node is doing."""
+
+    state: Presence
+    note: Annotated[str, Meta(max_length=120)] = ""
+
+
+class PresenceAnswer(Answer, frozen=True):
+    """What the peers are told."""
+
+    state: str
+    note: str
+
+
+class SleepAsk(Ask, frozen=True):
+    """Speak seldom from now on."""
+
+    for_s: Annotated[float, Meta(gt=0, le=31_536_000)] | None = None
+    """For so long; null: until the node is used."""
+    note: Annotated[str, Meta(max_length=120)] = ""
+
+
+class SleepAnswer(Answer, frozen=True):
+    """Whether the node sleeps."""
+
+    asleep: bool
+
+
 class TrustRow(Answer, frozen=True):
     """What is known of a peer's long-lived self."""
 

@@ -14,14 +14,19 @@ from whispurrnet.base.errors import NetworkError, UsageError
 from whispurrnet.gateway import answers as a
 from whispurrnet.gateway.bodies import body_of
 from whispurrnet.gateway.checkup import check_up
+from whispurrnet.gateway.chum_api import ChumApi
 from whispurrnet.gateway.mesh_api import MeshApi
+from whispurrnet.gateway.metrics import storage
+from whispurrnet.gateway.pair_api import PairApi
 from whispurrnet.gateway.refusal import refuse
 from whispurrnet.gateway.report import ReportAnswer, report
 from whispurrnet.gateway.route import PREFIX, Call, Route, maker
+from whispurrnet.gateway.sync_api import SyncApi
 from whispurrnet.node import status as snapshots
 from whispurrnet.node.settings import Settings, env_name
 
 if TYPE_CHECKING:
+    from whispurrnet.extensions.filesync.keeper import Keeper
     from whispurrnet.gateway.live import Live
     from whispurrnet.node.node import Node
     from whispurrnet.node.peer import Peer, Receipt
@@ -33,7 +38,7 @@ Number = Annotated[int, Meta(ge=0, le=2**53)]
 Wait = Annotated[float, Meta(ge=0, le=60)]
 
 
-class Api(MeshApi):
+class Api(MeshApi, ChumApi, PairApi, SyncApi):
     """The handlers, on one node."""
 
     def __init__(
@@ -42,8 +47,11 @@ class Api(MeshApi):
         settings: Settings,
         live: Live,
         origins: Mapping[str, str],
+        keeper: Keeper | None = None,
     ) -> None:
         """Serve a node; `origins` says where each setting came from."""
+        super().__init__()
+        self._keeper = keeper
         self._node = node
         self._settings = settings
         self._live = live
@@ -185,13 +193,18 @@ class Api(MeshApi):
 
     async def report(self, _: Call) -> ReportAnswer:
         """For strangers who help: numbers and words of this program only, so safe to paste."""
-        return report(self._node, self._settings)
+        return report(self._node, self._settings, await storage(self._node))
 
     def routes(self) -> tuple[Route, ...]:
         """The table."""
         get, post = maker("GET"), maker("POST")
         return (
             *self.mesh_routes(),
+            *self.object_routes(),
+            *self.set_routes(),
+            *self.pair_routes(),
+            *self.sync_routes(),
+            *self.chum_routes(),
             get("/status", self.status, snapshots.Status),
             get("/debug", self.debug, dict[str, Any]),
             get("/stats", self.stats, dict[str, Any]),

@@ -27,6 +27,7 @@ from whispurrnet.transport.asgi import serve
 from whispurrnet.version import VERSION
 
 if TYPE_CHECKING:
+    from whispurrnet.extensions.filesync.keeper import Keeper
     from whispurrnet.node.node import Node
 
 _LOG = log.get(__name__)
@@ -37,6 +38,7 @@ def create_app(
     settings: Settings,
     live: Live | None = None,
     origins: Mapping[str, str] | None = None,
+    keeper: Keeper | None = None,
 ) -> Starlette:
     """The ASGI application of a node.
 
@@ -45,9 +47,10 @@ def create_app(
         settings: Its settings.
         live: What looks at the node; its `run` is the caller's to run.
         origins: Where each setting came from, for `config show --origin`.
+        keeper: What keeps the folder of the settings in step, if they name one.
     """
     watcher = live if live is not None else Live(node)
-    table = Api(node, settings, watcher, origins or {}).routes()
+    table = Api(node, settings, watcher, origins or {}, keeper).routes()
     document = openapi.document(table, VERSION)
     described = msgspec.json.encode(document)
     shown = docs_page.page(document)
@@ -67,7 +70,8 @@ def create_app(
                 "Set gateway.metrics = true and start the node again.",
                 "not_found",
             )
-        return Response(metrics.exposition(node), media_type=metrics.MEDIA_TYPE)
+        text = metrics.exposition(node, await metrics.storage(node))
+        return Response(text, media_type=metrics.MEDIA_TYPE)
 
     async def p2p(socket: WebSocket) -> None:
         await serve(socket.scope, socket.receive, socket.send, node.accept_link)

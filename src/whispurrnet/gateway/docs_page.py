@@ -69,14 +69,17 @@ def _route(path: str, method: str, operation: Mapping[str, Any]) -> str:
             for one in parameters
         )
         parts.append(f"<table>{rows}</table>")
-    body = operation.get("requestBody")
-    if body is not None:
-        content = body["content"]["application/json"]
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if content is None and "requestBody" in operation:
+        parts.append("<p>Takes bytes, such as</p>")
+        parts.append(f"<pre>{_text(_curl(path, method, None))}</pre>")
+    elif content is not None:
         parts.append(f"<p>Takes {_link(content['schema'])}, such as</p>")
         parts.append(f"<pre>{_text(_curl(path, method, content['example']))}</pre>")
-    answer = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    parts.append(f"<p>Answers {_link(answer)}.</p>")
-    if method == "GET":
+    answer = operation["responses"]["200"]["content"].get("application/json")
+    given = _link(answer["schema"]) if answer is not None else "bytes"
+    parts.append(f"<p>Answers {given}.</p>")
+    if method == "GET" and answer is not None:
         parts.append(_form(path, parameters))
     return "".join([*parts, "</details>"])
 
@@ -95,12 +98,14 @@ def _form(path: str, parameters: Any) -> str:
 
 
 def _curl(path: str, method: str, example: Any) -> str:
-    body = msgspec.json.encode(example).decode()
+    media, body = "application/octet-stream", "--data-binary @FILE"
+    if example is not None:
+        media, body = "application/json", f"-d '{msgspec.json.encode(example).decode()}'"
     for name, value in PARAMETERS.items():
         path = path.replace(f"{{{name}}}", value)
     return (
         f"curl -X {method} http://localhost:8765{path} \\\n"
-        f"  -H \"Content-Type: application/json\" \\\n  -d '{body}'"
+        f'  -H "Content-Type: {media}" \\\n  {body}'
     )
 
 

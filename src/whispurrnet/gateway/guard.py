@@ -24,6 +24,8 @@ from whispurrnet.gateway.refusal import Refusal, refuse
 from whispurrnet.node.settings import Settings
 
 P2P_PATH = "/ws"
+UPLOAD_PATH = "/api/whispurrnet/objects"
+"""What is posted there goes to the disk, and is bounded by what the disk has room for."""
 LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "[::1]"))
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -62,7 +64,8 @@ class Guard:
         if scope["type"] == "http" and _is_preflight(scope, headers):
             await _send_empty(send, [*_HEADERS, *_preflight(origin)])
             return
-        await self._app(scope, self._bounded(receive), _with_headers(send, extra))
+        bounded = receive if _is_upload(scope) else self._bounded(receive)
+        await self._app(scope, bounded, _with_headers(send, extra))
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         known = self._knows_token(headers)
@@ -92,7 +95,8 @@ class Guard:
                 "refused",
             )
         self._check_origin(scope, headers, hosts)
-        if int(_digits(headers.get("content-length", "0"))) > self._body_max:
+        length = int(_digits(headers.get("content-length", "0")))
+        if length > self._body_max and not _is_upload(scope):
             raise _too_large(self._body_max)
 
     def _check_origin(self, scope: Scope, headers: Headers, hosts: list[str]) -> None:
@@ -145,6 +149,12 @@ def is_loopback(client: tuple[str, int] | None) -> bool:
 
 def _is_p2p(scope: Scope) -> bool:
     return bool(scope["type"] == "websocket" and scope["path"] == P2P_PATH)
+
+
+def _is_upload(scope: Scope) -> bool:
+    return bool(
+        scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == UPLOAD_PATH
+    )
 
 
 def _host_name(host: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from whispurrnet.gateway import answers as a
 from whispurrnet.gateway.bodies import body_of, key_id, topic_key
 from whispurrnet.gateway.route import Call, Route, maker
 from whispurrnet.node import discovering
+from whispurrnet.node.membership import Membership
 from whispurrnet.node.why import Why, why
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from whispurrnet.node.node import Node
     from whispurrnet.node.settings import Settings
     from whispurrnet.node.spreading import Sent
+    from whispurrnet.wire.ticket import Ticket
 
 Method = Literal["multicast", "mdns", "broadcast", "exchange", "all"]
 Count = Annotated[int, Meta(ge=1, le=1000)]
@@ -128,6 +131,49 @@ class MeshApi:
             timeout_s=given.get("timeout_s", 6.0),
         )
 
+    async def names(self, _: Call) -> a.NamesAnswer:
+        """The names under which this node is to be found."""
+        return a.NamesAnswer(names=self._node.names, places=self._node.meeting_places)
+
+    async def register(self, call: Call) -> a.NamesAnswer:
+        """Be found under a name, by those of the realm who know it."""
+        self._node.register(call.ask(a.NameAsk).name)
+        return await self.names(call)
+
+    async def withdraw(self, call: Call) -> a.NamesAnswer:
+        """Be found under a name no longer."""
+        self._node.withdraw(call.ask(a.NameAsk).name)
+        return await self.names(call)
+
+    async def find(self, call: Call) -> a.FoundAnswer:
+        """Who is registered under a name; the peers who are asked do not learn it."""
+        ask = call.ask(a.FindAsk)
+        places = self._node.meeting_places
+        found: dict[bytes, a.FoundRow] = {}
+        feed = self._node.find(ask.name)
+        with contextlib.closing(feed), contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ask.timeout_s):
+                async for ticket in feed:
+                    found[ticket.static_key] = _found_row(ticket)
+                    if len(found) == ask.count:
+                        break
+        return a.FoundAnswer(found=tuple(found.values()), places=places)
+
+    async def membership(self, _: Call) -> Membership:
+        """What this node is in its realm, and how many of its peers are members."""
+        return self._node.membership
+
+    async def presence(self, _: Call) -> a.PresenceAnswer:
+        """What this node tells its peers of how it is doing."""
+        state, note = self._node.presence
+        return a.PresenceAnswer(state=state, note=note)
+
+    async def tell_presence(self, call: Call) -> a.PresenceAnswer:
+        """Tell the peers how this node is doing."""
+        ask = call.ask(a.PresenceAsk)
+        self._node.set_presence(ask.state, ask.note)
+        return await self.presence(call)
+
     def mesh_routes(self) -> tuple[Route, ...]:
         """Their part of the table."""
         get, post, delete = maker("GET"), maker("POST"), maker("DELETE")
@@ -149,4 +195,20 @@ class MeshApi:
                 count=Count,
                 timeout_s=Patience,
             ),
+            get("/names", self.names, a.NamesAnswer),
+            post("/names", self.register, a.NamesAnswer, a.NameAsk),
+            delete("/names", self.withdraw, a.NamesAnswer, a.NameAsk),
+            post("/names/find", self.find, a.FoundAnswer, a.FindAsk),
+            get("/membership", self.membership, Membership),
+            get("/presence", self.presence, a.PresenceAnswer),
+            post("/presence", self.tell_presence, a.PresenceAnswer, a.PresenceAsk),
         )
+
+
+def _found_row(ticket: Ticket) -> a.FoundRow:
+    return a.FoundRow(
+        ticket=ticket.text,
+        key=ticket.static_key.hex(),
+        addresses=ticket.addresses,
+        expires_s=ticket.expires_s,
+    )

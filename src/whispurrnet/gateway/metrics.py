@@ -8,9 +8,13 @@ Source: Prometheus, "Exposition formats", text-based format 0.0.4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+import msgspec
+
+from whispurrnet.base.errors import HostError
 from whispurrnet.base.meter import COUNTERS
 
 if TYPE_CHECKING:
@@ -50,6 +54,20 @@ METRICS: Final = (
         "Mean of the last round trips to the peers.",
         0.001,
     ),
+    _Metric(
+        "messageProcessingLatency",
+        "message_processing_p50_seconds",
+        "gauge",
+        "Median of how long it took to deal with a reading of a link, of the last 512 timed.",
+        0.001,
+    ),
+    _Metric(
+        "messageProcessingLatencyP99",
+        "message_processing_p99_seconds",
+        "gauge",
+        "The same for the slowest hundredth: the least of these times.",
+        0.001,
+    ),
     _Metric("uptime", "uptime_seconds", "gauge", "How long the node has run.", 0.001),
     _Metric(
         "gossipEfficiency",
@@ -64,15 +82,48 @@ METRICS: Final = (
 )
 
 
-def exposition(node: Node) -> str:
-    """All figures of a node, as text."""
-    return "\n".join([*_lines(node), ""])
+OBJECTS: Final = (
+    _Metric("objects", "objects", "gauge", "Whole objects that are kept."),
+    _Metric("bytes", "objects_bytes", "gauge", "Bytes that objects and parts of objects take."),
+    _Metric("parts", "objects_parts", "gauge", "Objects of which only some chunks are there."),
+    _Metric("pinned", "objects_pinned", "gauge", "Objects that are kept until they are unpinned."),
+    _Metric(
+        "quota", "objects_quota_bytes", "gauge", "How much objects may take; none is no limit."
+    ),
+    _Metric(
+        "free_bytes", "objects_free_bytes", "gauge", "What is free on the disk of the objects."
+    ),
+    _Metric("fetching", "objects_fetching", "gauge", "Fetches that are going on."),
+    _Metric(
+        "fetched_bytes",
+        "objects_fetched_bytes_total",
+        "counter",
+        "Bytes of objects that came from peers and were right.",
+    ),
+)
 
 
-def _lines(node: Node) -> Iterator[str]:
-    stats = node.stats()
-    for metric in METRICS:
-        value = stats.get(metric.source)
+async def storage(node: Node) -> dict[str, Any]:
+    """The figures of the store of objects; none of those of a store that nobody has used yet."""
+    objects = node.objects
+    figures: dict[str, Any] = {
+        "fetching": len(objects.transfers()),
+        "fetched_bytes": objects.fetched_bytes,
+    }
+    if objects.opened:
+        with contextlib.suppress(HostError):  # a store that cannot be read has no figures
+            figures |= msgspec.structs.asdict(await objects.metrics())
+    return figures
+
+
+def exposition(node: Node, objects: Mapping[str, Any]) -> str:
+    """All figures of a node, as text; `objects` are those of `storage`."""
+    return "\n".join([*_lines(node.stats(), objects), ""])
+
+
+def _lines(stats: Mapping[str, Any], objects: Mapping[str, Any]) -> Iterator[str]:
+    for metric, figures in (*((m, stats) for m in METRICS), *((m, objects) for m in OBJECTS)):
+        value = figures.get(metric.source)
         if value is not None:
             yield from _figure(metric.name, metric.kind, metric.help, value * metric.factor)
     for name, count in stats["counters"].items():

@@ -12,13 +12,15 @@ from whispurrnet.gateway.examples import EXAMPLES
 from whispurrnet.gateway.route import Route
 
 _REF = "#/components/schemas/{name}"
+BYTES = "application/octet-stream"
+_BYTES = {BYTES: {"schema": {"type": "string", "format": "binary"}}}
 
 
 def document(routes: Sequence[Route], version: str) -> dict[str, Any]:
     """The OpenAPI document of the routes."""
     types: list[Any] = [ErrorAnswer]
     for route in routes:
-        types += [kind for kind in (route.ask, route.answer) if kind is not None]
+        types += [kind for kind in (route.ask, route.answer) if kind not in (None, bytes)]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
     by_type = {id(kind): schema for kind, schema in zip(types, schemas, strict=True)}
     paths: dict[str, dict[str, Any]] = {}
@@ -49,7 +51,9 @@ def _operation(route: Route, by_type: dict[int, dict[str, Any]]) -> dict[str, An
         "responses": {
             "200": {
                 "description": "Done.",
-                "content": {"application/json": {"schema": by_type[id(route.answer)]}},
+                "content": _BYTES
+                if route.answer is bytes
+                else {"application/json": {"schema": by_type[id(route.answer)]}},
             },
             "4XX": {"description": "Refused: you can change it.", "content": refusal},
             "5XX": {"description": "The peer, the network or the host.", "content": refusal},
@@ -66,7 +70,9 @@ def _operation(route: Route, by_type: dict[int, dict[str, Any]]) -> dict[str, An
     ]
     if parameters:
         operation["parameters"] = parameters
-    if route.ask is not None:
+    if route.ask is bytes:
+        operation["requestBody"] = {"required": True, "content": _BYTES}
+    elif route.ask is not None:
         operation["requestBody"] = {
             "required": True,
             "content": {

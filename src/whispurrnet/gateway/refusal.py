@@ -24,6 +24,8 @@ class Refusal(Exception):  # noqa: N818 - an answer more than an error
         super().__init__(answer.error)
         self.status = status
         self.answer = answer
+        self.headers: dict[str, str] = {}
+        """Of the answer, besides those that all have."""
 
 
 #: The first that matches counts: status, kind, the sentence, and the cure if the error has none.

@@ -7,8 +7,11 @@ address, path, topic, secret or message of an error can be in it, whatever a pee
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+
+import msgspec
 
 from whispurrnet.base.meter import COUNTERS
 from whispurrnet.gateway.answers import Answer
@@ -76,10 +79,16 @@ class ReportAnswer(Answer, frozen=True):
     peers: tuple[PeerReport, ...]
     counters: dict[str, int]
     gossip: dict[str, int]
+    processing_us: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    """How long readings of links take, in microseconds: `p50` and `p99`; empty before the first."""
+    objects: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    """How full the store of objects is, and how many are being fetched."""
 
 
-def report(node: Node, settings: Settings) -> ReportAnswer:
-    """The report of a node."""
+def report(
+    node: Node, settings: Settings, objects: Mapping[str, int | None] = MappingProxyType({})
+) -> ReportAnswer:
+    """The report of a node; `objects` are the figures of `metrics.storage`."""
     counters = node.stack.shared.meter.snapshot()
     spread = snapshots.gossip(node)
     neighbours = {one.peer.handle for one in node.neighbours()}
@@ -96,7 +105,16 @@ def report(node: Node, settings: Settings) -> ReportAnswer:
         peers=tuple(_peer(node, peer, peer.handle in neighbours) for peer in node.known_peers),
         counters={name: int(counters.get(name, 0)) for name in COUNTERS},
         gossip={name: int(spread.get(name, 0)) for name in COUNTS},
+        processing_us=_processing(node),
+        objects={name: int(value) for name, value in objects.items() if value is not None},
     )
+
+
+def _processing(node: Node) -> dict[str, int]:
+    taken = node.processing
+    if taken is None:
+        return {}
+    return {"p50": int(taken.p50_ms * 1000), "p99": int(taken.p99_ms * 1000)}
 
 
 def word(text: str, known: Iterable[str]) -> str:

@@ -28,6 +28,8 @@ class Call(msgspec.Struct, frozen=True):
 
     body: Any
     parameters: Mapping[str, Any]
+    request: Request | None = None
+    """For handlers that take or give bytes."""
 
     def ask(self, kind: type[BodyT]) -> BodyT:
         """The body, as the type the route declares."""
@@ -47,6 +49,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     handler: Handler
     answer: Any
     ask: type | None = None
+    """What it takes, and `answer` what it gives, as JSON; `bytes` is a body of bytes."""
     parameters: dict[str, Any] = {}
     """Of the path or the query, with their types."""
     required: tuple[str, ...] = ()
@@ -61,15 +64,16 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     async def endpoint(self, request: Request) -> Response:
         """Serve one request."""
         try:
-            call = Call(await self._body(request), self._parameters(request))
-            return json_response(await self.handler(call))
+            parameters = self._parameters(request)
+            answer = await self.handler(Call(await self._body(request), parameters, request))
+            return answer if isinstance(answer, Response) else json_response(answer)
         except WhispurrError as error:
             return refusal_response(from_error(error))
         except Refusal as refusal:
             return refusal_response(refusal)
 
     async def _body(self, request: Request) -> object:
-        if self.ask is None:
+        if self.ask is None or self.ask is bytes:
             return None
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media != _JSON:
@@ -156,4 +160,6 @@ def json_response(answer: object, status: int = 200) -> Response:
 
 def refusal_response(refusal: Refusal) -> Response:
     """A refusal as a response."""
-    return json_response(refusal.answer, refusal.status)
+    response = json_response(refusal.answer, refusal.status)
+    response.headers.update(refusal.headers)
+    return response

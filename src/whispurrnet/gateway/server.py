@@ -28,6 +28,7 @@ from whispurrnet.node.settings import Settings
 from whispurrnet.wire.address import at
 
 if TYPE_CHECKING:
+    from whispurrnet.extensions.filesync.keeper import Keeper
     from whispurrnet.node.node import Node
 
 HEAD_TIMEOUT_S = 10.0
@@ -103,6 +104,7 @@ class Gateway:
         settings: Its settings; `host` and `port` say where.
         origins: Where each setting came from.
         bound: A socket from `bind`, if the port was chosen before; otherwise `start` binds.
+        keeper: What keeps the folder of the settings in step, if they name one.
     """
 
     def __init__(
@@ -112,13 +114,14 @@ class Gateway:
         *,
         origins: Mapping[str, str] | None = None,
         bound: socket.socket | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         """Prepare; `start` opens the port."""
         self._node = node
         self._settings = settings
         self._bound = bound
         self._live = Live(node)
-        self._app = create_app(node, settings, self._live, origins)
+        self._app = create_app(node, settings, self._live, origins, keeper)
         self._state = ServerState()
         self._server: asyncio.Server | None = None
         self._watch: asyncio.Task[None] | None = None

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from whispurrnet.base.errors import AuthError, UsageError
-from whispurrnet.crypto.hash import hkdf, hmac_sha256, sha256
+from whispurrnet.crypto.hash import hkdf, sha256
 from whispurrnet.crypto.sign import (
     MLDSA_PUBLIC_BYTES,
     MLDSA_SIGNATURE_BYTES,
@@ -140,15 +140,3 @@ def _half(key: bytes, identifier: bytes) -> str:
     for _ in range(SAFETY_ROUNDS - 1):
         digest = hashlib.sha512(digest + key).digest()
     return "".join(f"{int.from_bytes(digest[i : i + 5]) % 100000:05d}" for i in range(0, 30, 5))
-
-
-def chum_instance_id(secret: bytes, hardware_id: bytes, instance: bytes) -> bytes:
-    """The id of a chum instance; 32 bytes, from which the hardware id cannot be found.
-
-    Args:
-        secret: Local to this machine, and never sent.
-        hardware_id: What names the machine.
-        instance: What names the instance on it.
-    """
-    length = len(hardware_id).to_bytes(4, "big")
-    return hmac_sha256(secret, b"WN1 chum", length, hardware_id, instance)

@@ -9,11 +9,13 @@ from whispurrnet.crypto.keys import Secret
 from whispurrnet.direct import courier
 from whispurrnet.discovery import beacon
 from whispurrnet.gossip import membership, spread, stamp, standing, stem
+from whispurrnet.node.membership import config_of
 from whispurrnet.node.processor import aes_is_fast
 from whispurrnet.node.settings import Settings
 from whispurrnet.session import channel, handshake, mux, pool
 from whispurrnet.session.record import AES_RECORDS
-from whispurrnet.stack.config import Config, GossipConfig, IdentityConfig
+from whispurrnet.stack.config import Config, GossipConfig, IdentityConfig, RestConfig
+from whispurrnet.store import transfer_config
 
 
 def network_key(settings: Settings) -> Secret | None:
@@ -76,6 +78,14 @@ def build(settings: Settings) -> Config:
         beacon=beacon.Config(interval_s=settings.lan.interval_s),
         beacon_on=settings.lan.enabled and not settings.enable_stealth,
         gossip=_gossip(settings),
+        members=config_of(settings.membership),
+        transfer=transfer_config.Config(serve=settings.objects.serve),
+        mapped=settings.lan.topology and not settings.enable_stealth,
+        rest=RestConfig(
+            heartbeat_s=session.sleep_heartbeat_s,
+            hold_s=session.sleep_hold_s,
+            after_s=session.sleep_after_s,
+        ),
         meeting_place=settings.gossip.meeting_place,
         links_max=settings.max_peers * 4,
         records_max=known,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from whispurrnet.base.errors import NetworkError, UsageError
 from whispurrnet.node.feed import Feed
@@ -15,11 +15,12 @@ from whispurrnet.node.peer import Message, Peer, Receipt, Request
 from whispurrnet.node.spreading import INBOX_MAX, Spreading
 from whispurrnet.node.stream import Stream
 from whispurrnet.stack import events, protocols
-from whispurrnet.stack.events import Event
+from whispurrnet.stack.events import Effect, Event
 
 if TYPE_CHECKING:
     pass
 
+Answer = TypeVar("Answer", bound=Effect)
 Handler: TypeAlias = Callable[[Request], bytes | Awaitable[bytes]]
 
 BACKLOG_MAX, BACKLOG_BYTES_MAX = 2_048, 4 << 20
@@ -41,6 +42,10 @@ class Conversation(Spreading):
     def peers(self) -> tuple[Peer, ...]:
         """The peers that are connected."""
         return tuple(peer for peer in self._news.peers.values() if peer.connected)
+
+    def tell(self, type: str, **facts: Any) -> None:
+        """Put an event of a part of this node before those who watch it."""
+        self._news.tell(type, **facts)
 
     @property
     def known_peers(self) -> tuple[Peer, ...]:
@@ -70,9 +75,26 @@ class Conversation(Spreading):
         away = self._news.away.get(peer.handle)
         return away[0] if away else ""
 
+    def queued(self, peer: Peer) -> int:
+        """Messages that wait for a peer or for its receipt."""
+        return self.stack.courier.queued(peer.handle)
+
+    def away_s(self, peer: Peer) -> float:
+        """For how long a peer has been away, in seconds."""
+        away = self._news.away.get(peer.handle)
+        return self.now() - away[1] if away else 0.0
+
     def submit(self, event: Event) -> None:
         """Hand an event to the stack."""
         self._driver.submit(event)
+
+    def ask(self, event: Event, answer: type[Answer]) -> Answer:
+        """Hand over an event whose answer comes at once."""
+        return self._driver.ask(event, answer)
+
+    def peer_of(self, handle: int) -> Peer | None:
+        """The peer with this number in the stack."""
+        return self._news.peers.get(handle)
 
     # Messages
 

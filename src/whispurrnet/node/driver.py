@@ -17,6 +17,7 @@ from whispurrnet.base.errors import NetworkError, WhispurrError
 from whispurrnet.base.log import get
 from whispurrnet.base.machine import Tick
 from whispurrnet.lan.lan import Lan
+from whispurrnet.node.latency import Latency
 from whispurrnet.stack import events
 from whispurrnet.stack.stack import Stack
 from whispurrnet.transport.dialer import Dialer
@@ -61,7 +62,7 @@ class Port:
         """Bytes arrived."""
         if self.link is None:
             self.attach(link)
-        self._driver.submit(events.LinkData(self.number, data))
+        self._driver.arrived(events.LinkData(self.number, data))
 
     def link_lost(self, link: Link, reason: str) -> None:
         """The link is gone."""
@@ -98,6 +99,7 @@ class Driver:
     ) -> None:
         self.stack = stack
         self.lan: Lan | None = None
+        self.latency = Latency()
         self._dialer = dialer
         self._news = news
         self._flushed = flushed
@@ -167,6 +169,15 @@ class Driver:
             if self._unsealed == EAGER_AFTER:
                 self.submit(_FLUSH)
         self.settle()
+
+    def arrived(self, event: events.LinkData) -> None:
+        """Bytes were read from a link; see now and then how long it takes to deal with them."""
+        if self.latency.due():
+            began = self._clock()
+            self.submit(event)
+            self.latency.add(self._clock() - began)
+        else:
+            self.submit(event)
 
     def ask(self, event: events.Event, answer: type[Answer]) -> Answer:
         """Hand over an event whose answer comes at once.

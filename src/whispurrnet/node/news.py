@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from whispurrnet.base.bounded import LruDict
 from whispurrnet.base.errors import HostError, NetworkError, WhispurrError
@@ -18,12 +18,20 @@ from whispurrnet.node.feed import Feed
 from whispurrnet.node.peer import Message, Peer, Receipt, Request
 from whispurrnet.node.spread_news import SpreadNews, shown
 from whispurrnet.node.stream import Stream
-from whispurrnet.stack import events
+from whispurrnet.stack import events, object_events
+from whispurrnet.store import transfer_events
 
 if TYPE_CHECKING:
     from whispurrnet.node.node import Node
 
 log = get(__name__)
+
+OBJECTS = (
+    *get_args(transfer_events.Effect),
+    *get_args(object_events.SetEffect),
+    object_events.StorageTold,
+)
+"""What is for `node.objects`."""
 
 HANDLED_BYTES_MAX = 32 << 20
 """Bytes of requests of one peer that handlers may hold at a time; more are turned away."""
@@ -76,7 +84,10 @@ class News(SpreadNews):
             events.RoundTrip: self._round_trip,
             events.Rotated: self._rotated,
             events.PinsChanged: lambda _: self._try("the pins cannot be kept", node.keep),
+            events.MembershipChanged: self._membership_changed,
             events.Warned: self._warned,
+            events.Rested: lambda effect: self.tell("sleep", asleep=effect.asleep),
+            **dict.fromkeys(OBJECTS, node.objects.perform),
         }
 
     def __call__(self, effect: events.Effect) -> None:
@@ -323,6 +334,10 @@ class News(SpreadNews):
         for waiter in self.pings.pop(effect.peer, []):
             if not waiter.done():
                 waiter.set_result(effect.seconds)
+
+    def _membership_changed(self, effect: events.MembershipChanged) -> None:
+        self.tell("membership", role=self._node.membership.role)
+        self._try("the membership cannot be kept", self._node.keep)
 
     def _warned(self, effect: events.Warned) -> None:
         log.warning("%s", effect.text)

@@ -16,14 +16,17 @@ from whispurrnet.identity import persona
 from whispurrnet.node import status as snapshots
 from whispurrnet.node.bootstrap import Bootstrap
 from whispurrnet.node.build import build
+from whispurrnet.node.chum import Chum
 from whispurrnet.node.conversation import Conversation
 from whispurrnet.node.driver import Driver, Port
 from whispurrnet.node.feed import Feed
 from whispurrnet.node.identity import Identity
 from whispurrnet.node.keeping import Keeping
 from whispurrnet.node.listening import Listening
+from whispurrnet.node.membership import founding
 from whispurrnet.node.memory import keep_freed_memory
 from whispurrnet.node.news import News
+from whispurrnet.node.objects import Objects
 from whispurrnet.node.peer import Message, Peer
 from whispurrnet.node.settings import Settings
 from whispurrnet.node.targets import target_of
@@ -69,11 +72,14 @@ class Node(Conversation):
             now=self.now(),
             persona=self._keeping.persona,
             pins=self._keeping.pins,
+            holding=founding(settings.membership) or self._keeping.holding,
         )
         own = self._keeping.persona
         self.name = name_of(PeerId(own.id if own else self.stack.shared.identity.id))
+        self.objects = Objects(self, settings.objects)
         self._news = News(self)
         self._listening = Listening(settings)
+        self.chum = Chum(self, self._keeping.local_secret)
         self._driver = Driver(self.stack, self._listening.dialer, self._news, self.look_for_room)
 
     # Life
@@ -85,8 +91,10 @@ class Node(Conversation):
             HostError: A port is taken.
             ConfigError: A setting cannot be.
         """
+        await self.objects.start()
         await self._listening.start(self._driver)
         self.submit(events.Listening(self._listening.advertised))
+        self._keeping.begin(self)
         refs = [next(self._refs) for _ in self.settings.bootstrap]
         for call in self.bootstrap.calls(refs, wall_ms()):
             self.submit(call)
@@ -94,11 +102,13 @@ class Node(Conversation):
     async def close(self) -> None:
         """Say goodbye and stop listening; queued whispers fail."""
         try:
+            self._keeping.remember(self)
             self.submit(events.Farewell())
             await self._listening.stop()
         finally:
             self._driver.stop()
             self._news.close()
+            self.objects.close()
 
     async def run(self, started: asyncio.Event) -> None:
         """Keep the node's tasks until it is closed; `open` does this."""
@@ -159,8 +169,8 @@ class Node(Conversation):
         self._listening.certify(self.stack.shared.identity)
 
     def keep(self) -> None:
-        """Write what is pinned, if anything is kept on disk."""
-        self._keeping.save(self.stack.shared.pins)
+        """Write what is pinned, and our membership, if anything is kept on disk."""
+        self._keeping.save(self.stack.shared.pins, self.stack.shared.belonging.holding)
 
     # How we are
 
@@ -306,15 +316,6 @@ class Node(Conversation):
         self._keeping.revoke(peer, wall_ms())
         self.keep()
         await self.disconnect(peer)
-
-    def queued(self, peer: Peer) -> int:
-        """Messages that wait for a peer or for its receipt."""
-        return self.stack.courier.queued(peer.handle)
-
-    def away_s(self, peer: Peer) -> float:
-        """For how long a peer has been away, in seconds."""
-        away = self._news.away.get(peer.handle)
-        return self.now() - away[1] if away else 0.0
 
     # Watching and extending
 

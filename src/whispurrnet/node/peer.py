@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from whispurrnet.base.errors import NetworkError
+from whispurrnet.identity.instance import capability_names
 from whispurrnet.node.words import name_of
 from whispurrnet.stack import protocols
 from whispurrnet.wire.ids import PeerId
@@ -227,6 +228,11 @@ class Peer:
     def profile(self) -> str:
         """The profile it says it runs with."""
         return self.record.profile
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What it says that it can do (`identity.instance.CAPABILITIES`)."""
+        return capability_names(self.record.capabilities)
 
     @property
     def rtt_ms(self) -> float | None:

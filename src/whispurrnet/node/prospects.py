@@ -100,13 +100,12 @@ def look(node: Node, targets: Sequence[bytes]) -> Prospects:
     for target in targets:
         call = calls.get(target)
         entries = {entry.address: entry for entry in book.entries(target)}
-        said = ""
-        if call is not None:
-            called = True
-            if call.error is not None:
-                error = said = str(call.error)
-                place = blame(call.error)
-                cures += _cures(said)
+        last, said = calls.last_error(target), ""
+        called = called or call is not None
+        if last is not None:
+            error = said = str(last)
+            place = blame(last)
+            cures += _cures(said)
         addresses = call.addresses if call is not None else tuple(entries)
         facts += [_address(one, entries.get(one), said, pool, now) for one in addresses]
         due = pool.next_dial_at(target)

@@ -89,6 +89,12 @@ class SessionSettings(Section, frozen=True):
     heartbeat_s: Seconds = 30.0
     dead_after: Count = 3
     """Heartbeats without an answer after which a peer counts as gone."""
+    sleep_heartbeat_s: Annotated[float, Meta(gt=0, le=300)] = 120.0
+    """Its heartbeat while the node sleeps; peers are told."""
+    sleep_hold_s: Annotated[float, Meta(ge=0, le=60)] = 10.0
+    """How long what can wait does so on the way to or from a node that sleeps."""
+    sleep_after_s: Annotated[float, Meta(ge=0)] = 0.0
+    """Sleep after so long without anything that the application does; 0: only when told to."""
     rekey_after_s: Seconds = 3600.0
     rekey_records: Count = 2**20
     rekey_bytes: Count = 2**30
@@ -163,6 +169,47 @@ class GossipSettings(Section, frozen=True):
     """How long to wait for a message that was announced before asking for it."""
 
 
+class MembershipSettings(Section, frozen=True):
+    """A closed realm: only those gossip in it whom the founder, or one it let in, has invited."""
+
+    founder: str = ""
+    """The public key of its founder, the same on every node; empty: the realm is open."""
+    key_file: str = ""
+    """The founder's secret key; only on the node of the founder."""
+    depth: Annotated[int, Meta(ge=1, le=8)] = 4
+    """How many invites there may be from the founder to a member; what the founder says counts."""
+    life_s: Annotated[float, Meta(ge=60)] = 90 * 86_400.0
+    """How long a membership that this node gives is good, but not longer than its own."""
+
+
+class ObjectSettings(Section, frozen=True):
+    """Objects: where they are kept, and how fast they may move."""
+
+    folder: str = ""
+    """Where they are kept; empty: in a passing folder that goes with the node."""
+    quota_bytes: Annotated[int, Meta(ge=0)] = 0
+    """How much they may take; 0: as much as the disk has."""
+    upload_bps: Annotated[float, Meta(ge=0)] = 0.0
+    """Bytes a second that are sent of them; 0: as fast as it goes."""
+    download_bps: Annotated[float, Meta(ge=0)] = 0.0
+    """Bytes a second that are fetched of them; 0: as fast as it goes."""
+    serve: bool = True
+    """Others get what is shared with them."""
+
+
+class SyncSettings(Section, frozen=True):
+    """A folder that `whispurr up` keeps the same on several machines."""
+
+    folder: str = ""
+    """Which; empty: none."""
+    ticket: SecretText = SecretText()
+    """The folder's ticket, from a machine that has it; not needed once the folder keeps its key."""
+    peers: tuple[str, ...] = ()
+    """Who may take part without it: ids, long-term identities, tickets of nodes."""
+    rest_admits: bool = False
+    """The REST API may let others take part, who then read and change the folder."""
+
+
 class LanSettings(Section, frozen=True):
     """Finding peers on the local network."""
 
@@ -174,6 +221,8 @@ class LanSettings(Section, frozen=True):
     multicast_port: Port = 9746
     """The UDP port of multicast and broadcast; all nodes of a network use the same."""
     interval_s: Seconds = 5.0
+    topology: bool = False
+    """Peers on this network who set it too may see in a map with whom this node is connected."""
 
 
 class GatewaySettings(Section, frozen=True):

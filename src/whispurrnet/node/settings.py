@@ -26,12 +26,15 @@ from whispurrnet.node.sections import (
     IdentitySettings,
     LanSettings,
     LogSettings,
+    MembershipSettings,
+    ObjectSettings,
     PoolSettings,
     Port,
     Seconds,
     SecretText,
     Section,
     SessionSettings,
+    SyncSettings,
     TlsSettings,
 )
 from whispurrnet.node.seed_names import SEED_NAMES
@@ -70,6 +73,9 @@ class Settings(Section, frozen=True):
     pool: PoolSettings = PoolSettings()
     direct: DirectSettings = DirectSettings()
     gossip: GossipSettings = GossipSettings()
+    membership: MembershipSettings = MembershipSettings()
+    objects: ObjectSettings = ObjectSettings()
+    sync: SyncSettings = SyncSettings()
     lan: LanSettings = LanSettings()
     gateway: GatewaySettings = GatewaySettings()
     tls: TlsSettings = TlsSettings()

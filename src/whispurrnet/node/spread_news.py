@@ -77,7 +77,8 @@ class SpreadNews:
                 self._node.counters["dropped"] += 1
             else:
                 feed.put((message,))
-        self.tell("resonance" if effect.intent else "broadcast", **shown(message))
+        if self.watchers:
+            self.tell("resonance" if effect.intent else "broadcast", **shown(message))
 
     def _resonated(self, effect: events.Resonated) -> None:
         waiter = self.spread.pop(effect.ref, None)

@@ -8,15 +8,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from math import inf
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from whispurrnet.base.bounded import TokenBucket
+from whispurrnet.base.errors import LimitError, UsageError, WhispurrError
 from whispurrnet.gossip.resonance import normalise
 from whispurrnet.node.feed import Feed
+from whispurrnet.node.latency import Figures
+from whispurrnet.node.membership import Membership, snapshot
 from whispurrnet.node.peer import INBOX_BYTES_MAX, Message, Peer, weigh
 from whispurrnet.node.topic import Topic
 from whispurrnet.stack import events, protocols
+from whispurrnet.stack.greeting import PRESENCE_NOTE_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +40,12 @@ INBOX_MAX = 20_000
 
 CROWDED_BYTES = 1 << 20
 """With more gossip than this waiting for one neighbour, `resonate` and `broadcast` wait."""
+
+PRESENCES_PER_S, PRESENCES_BURST = 0.4, 16
+"""How often the presence may change: a little less than peers put up with (`stack.roster`)."""
+
+SLEEP_TOKENS = 4
+"""What falling asleep costs of that: two words to each peer, and two on waking."""
 
 FOUND_MAX = 1024
 """Nodes found under a name that wait for whoever looks for them."""
@@ -74,6 +86,7 @@ class Spreading:
 
     def __init__(self) -> None:
         self._refs = itertools.count(1)
+        self._presences = TokenBucket(PRESENCES_PER_S, PRESENCES_BURST)
         self._crowd: list[asyncio.Future[None]] = []
         """Who waits until neighbours have less to read."""
 
@@ -97,8 +110,28 @@ class Spreading:
     def release_all(self) -> None:
         """Read again from peers who were made to wait."""
 
+    @property
+    def processing(self) -> Figures | None:
+        """How long it takes to deal with what arrives; None before anything did."""
+        return self._driver.latency.figures()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names under which this node is to be found."""
+        return self.stack.meeting.names
+
+    @property
+    def meeting_places(self) -> int:
+        """How many connected peers keep names for others; at most 8 are made use of."""
+        return self.stack.meeting.places
+
     def register(self, name: str) -> None:
-        """Be found under a name, from now on, by those of the realm who know it (see `find`)."""
+        """Be found under a name, from now on, by those of the realm who know it (see `find`).
+
+        Raises:
+            UsageError: The name is empty or has more than 256 characters.
+            LimitError: So many names are registered that one has to be withdrawn first.
+        """
         self._driver.submit(events.Register(name))
 
     def withdraw(self, name: str) -> None:
@@ -110,19 +143,71 @@ class Spreading:
 
         The peers of this node are asked. They do not learn the name, only that somebody looks for
         the same one.
+
+        Raises:
+            UsageError: The name is empty or has more than 256 characters.
+            LimitError: So many names are being looked for that one has to end first.
         """
         ref = next(self._refs)
         feed = self._news.finds[ref] = Feed(FOUND_MAX, lossy=True)
-        self._driver.submit(events.FindName(ref, name))
+        try:
+            self._driver.submit(events.FindName(ref, name))
+        except WhispurrError:
+            del self._news.finds[ref]
+            raise
         return feed
+
+    @property
+    def membership(self) -> Membership:
+        """What this node is in its realm, which may be a closed one."""
+        return snapshot(self.stack, int(time.time() * 1000))
+
+    @property
+    def presence(self) -> tuple[str, str]:
+        """How this node says it is doing, and its note."""
+        return self.stack.shared.presence
 
     def set_presence(self, state: str, note: str = "") -> None:
         """Tell the peers how this node is doing: `online`, `away`, `busy` or `asleep`.
 
         Raises:
             UsageError: There is no such state, or the note is too long.
+            LimitError: It changes so often that peers would end their sessions.
         """
+        if (state, note) == self.presence:
+            return
+        if not self._presences.take(1, self.now()):
+            raise LimitError("the presence changes too often; wait some seconds")
         self._driver.submit(events.SetPresence(state, note))
+
+    @property
+    def asleep(self) -> bool:
+        """Whether this node sleeps."""
+        return self.stack.resting.asleep
+
+    def sleep(self, for_s: float | None = None, note: str = "") -> None:
+        """Speak seldom from now on: peers are told, and let wait what can (see `stack.resting`).
+
+        Args:
+            for_s: For how long; None: until something wakes it. `wake` does, and so does all that
+                the application does: to send, to ask, to connect.
+            note: What the peers are told to that.
+
+        Raises:
+            UsageError: The time or the note cannot be.
+            LimitError: It falls asleep and wakes too often.
+        """
+        if for_s is not None and not 0 < for_s < inf:
+            raise UsageError(f"a node sleeps for some seconds, not for {for_s}; or until it wakes")
+        if len(note) > PRESENCE_NOTE_MAX:
+            raise UsageError(f"a note has at most {PRESENCE_NOTE_MAX} characters")
+        if not self.asleep and not self._presences.take(SLEEP_TOKENS, self.now()):
+            raise LimitError("the node falls asleep and wakes too often; wait some seconds")
+        self._driver.submit(events.Sleep(for_s, note))
+
+    def wake(self) -> None:
+        """Be awake again; nothing happens if the node is."""
+        self._driver.submit(events.Wake())
 
     def neighbours(self) -> tuple[Neighbour, ...]:
         """The peers with whom this node gossips, those it called first."""

@@ -37,6 +37,10 @@ class PeerStatus(msgspec.Struct, frozen=True):
     reason: str = ""
     """Why it is not connected."""
     cure: str = ""
+    presence: str = ""
+    """How it says it is doing: `online`, `away`, `busy`, `asleep`; `offline` if it is away."""
+    note: str = ""
+    """What it says to that: its own words."""
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -66,11 +70,15 @@ class Status(msgspec.Struct, frozen=True):
     intents: list[str]
     peers: list[PeerStatus]
     problems: list[Problem]
+    presence: str = "online"
+    """How this node says it is doing."""
+    note: str = ""
 
 
 def peer_status(node: Node, peer: Peer) -> PeerStatus:
     """One row of the table of peers."""
     connected = peer.connected
+    presence, words = peer.presence
     return PeerStatus(
         id=peer.id,
         name=peer.name,
@@ -86,6 +94,8 @@ def peer_status(node: Node, peer: Peer) -> PeerStatus:
         bytes_received=peer.bytes_received,
         reason="" if connected else node.why_away(peer),
         cure="" if connected else f"whispurr why {peer.name}; or: whispurr join TICKET",
+        presence=presence,
+        note=words,
     )
 
 
@@ -101,12 +111,21 @@ def status(node: Node) -> Status:
                 "start `whispurr up` on another machine here, or: whispurr join TICKET",
             )
         )
+    if node.membership.role == "outsider":
+        problems.append(
+            Problem(
+                "no member",
+                "the realm is closed, and nobody has let this node in, or not for so long",
+                "ask a member for an invite, then: whispurr join",
+            )
+        )
     connected = sum(peer.connected for peer in peers)
     verdict = f"{'up' if node.state.value == 'Listening' else node.state.value}, {connected} peer"
     verdict += "" if connected == 1 else "s"
     if problems:
         verdict += f", {len(problems)} problem{'s' if len(problems) > 1 else ''}: "
         verdict += problems[0].what
+    presence, note = node.presence
     return Status(
         verdict=verdict,
         state=node.state.value,
@@ -121,28 +140,35 @@ def status(node: Node) -> Status:
         intents=list(node.intents),
         peers=peers,
         problems=problems,
+        presence=presence,
+        note=note,
     )
 
 
 def stats(node: Node) -> dict[str, Any]:
     """Counters by the seeds' names (B21, D23) and ours; nobody's name is among them.
 
-    `averageLatency` is the mean of the last round trips to each peer, in milliseconds, and
-    `gossipEfficiency` the share of the copies of messages that were new here; both are null until
-    there is something to tell. `bytesSent` and `bytesReceived` are those of the sessions that
-    stand now. Figures of parts that this version does not have are left out.
+    `averageLatency` is the mean of the last round trips to each peer; `messageProcessingLatency`
+    the median of how long readings of links took here (see `node.latency`), and with `P99` what
+    all but the slowest hundredth stay below: all in milliseconds. `gossipEfficiency` is the share
+    of the copies of messages that were new here. They are null until there is something to tell.
+    `bytesSent` and `bytesReceived` are those of the sessions that stand now. Figures of parts that
+    this version does not have are left out.
     """
     lives = [record.live for record in node.stack.roster if record.live is not None]
     rtts = [peer.rtt_s for peer in node.peers if peer.rtt_s is not None]
     spread = gossip(node)
     copies = spread["received"] + spread["duplicates"]
     counts = node.stack.shared.meter.snapshot()
+    taken = node.processing
     return {
         "connectedPeers": len(lives),
         "quantumSecureConnections": sum(live.level > 0 for live in lives),
         "messagesSent": node.counters["sent"],
         "messagesReceived": node.counters["received"],
         "averageLatency": round(sum(rtts) / len(rtts) * 1000, 3) if rtts else None,
+        "messageProcessingLatency": taken.p50_ms if taken else None,
+        "messageProcessingLatencyP99": taken.p99_ms if taken else None,
         "uptime": int(node.uptime_s * 1000),
         "activeExtensions": node.extensions,
         "gossipEfficiency": round(spread["received"] / copies, 4) if copies else None,

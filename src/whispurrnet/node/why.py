@@ -90,18 +90,22 @@ def _of_target(node: Node, text: str) -> Why:
                 return _of_peer(node, peer)
     name = address if text.startswith("/") else "the node of this ticket"
     if not prospects.called:
+        cause = prospects.error.partition("; ")[0]
         return Why(
             name=name,
             connected=False,
             path="none",
             neighbour=False,
-            verdict=f"{name} is not connected, and nobody calls it",
-            place="you",
+            verdict=f"{name} is not connected, and nobody calls it"
+            + (f" any more: {cause}" if cause else ""),
+            place=prospects.place or "you",
             facts=(
-                "no call to it is under way: none was asked for, or it was given up",
+                "the last call to it was given up"
+                if cause
+                else "no call to it is under way: none was asked for, or it was given up",
                 *prospects.facts,
             ),
-            cures=(_JOIN,),
+            cures=tuple(dict.fromkeys((*prospects.cures, _JOIN))),
         )
     return _called(name, "", prospects, prospects.facts)
 
@@ -143,6 +147,11 @@ def _connected(node: Node, peer: Peer, live: Live) -> Why:
         facts.append(f"the last round trip took {peer.rtt_ms:.1f} ms")
     if peer.queued:
         facts.append(f"{peer.queued} messages wait for it or for its receipt")
+    if live.gossip.dropped:
+        facts.append(
+            f"it reads too slowly: {live.gossip.dropped} frames of the mesh made room for newer "
+            "ones; comparing with neighbours brings what lacks"
+        )
     verdict = f"{peer.name} is connected by {peer.path}"
     place: Place = ""
     cures: list[str] = []
@@ -191,6 +200,8 @@ def _neighbour(node: Node, peer: Peer) -> tuple[bool, list[str], list[str]]:
         return False, ["no neighbour: gossip is off here"], ["set gossip.enabled = true"]
     if not peer.record.capabilities & greeting.GOSSIPS:
         return False, ["no neighbour: it takes no part in gossip"], []
+    if not node.stack.shared.belonging.admits(peer.record):
+        return False, *_outside(node)
     standing, now = node.stack.gossiping.standing, node.now()
     score = standing.score(peer.handle, now)
     if standing.verdict(peer.handle, now):
@@ -205,6 +216,20 @@ def _neighbour(node: Node, peer: Peer) -> tuple[bool, list[str], list[str]]:
         ["no neighbour: neither side needs the other; the mesh chooses anew by itself"],
         [],
     )
+
+
+def _outside(node: Node) -> tuple[list[str], list[str]]:
+    """Why we and a peer are not in one realm: facts and cures."""
+    match node.membership.role:
+        case "open":
+            fact = "no neighbour: it gossips with members of its closed realm only"
+            return [fact], ["ask its owner for membership.founder and an invite"]
+        case "outsider":
+            fact = "no neighbour: the realm is closed, and this node is no member of it"
+            return [fact], ["ask a member for an invite, then: whispurr join"]
+        case _:
+            fact = "no neighbour: it has not shown that it is a member of our closed realm"
+            return [fact], ["give it an invite: whispurr ticket --invite"]
 
 
 # Away

@@ -25,7 +25,7 @@ NOTES_MAX = 200_000
 
 _FRAMES = (
     *(frame.DIRECT, frame.STREAM, frame.FRAGMENT, frame.PEER),
-    *(frame.GOSSIP, frame.VIEW, frame.RENDEZVOUS),
+    *(frame.GOSSIP, frame.VIEW, frame.RENDEZVOUS, frame.OBJECT),
 )
 """The types that a liar fills with nonsense."""
 

@@ -7,8 +7,9 @@ import msgspec
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.direct import courier
 from whispurrnet.discovery import beacon
-from whispurrnet.gossip import membership, spread, stamp, standing, stem, turns
+from whispurrnet.gossip import membership, silence, spread, stamp, standing, stem, turns
 from whispurrnet.session import channel, handshake, mux, pool
+from whispurrnet.store import sync_events, transfer_config
 
 
 class GossipConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +30,7 @@ class GossipConfig(msgspec.Struct, frozen=True, kw_only=True):
     stem: stem.Config = stem.Config()
     standing: standing.Config = standing.Config()
     stamp: stamp.Config = stamp.Config()
+    silence: silence.Config = silence.Config()
     turns: turns.Config = turns.Config()
 
     guests: int = 16
@@ -39,12 +41,38 @@ class GossipConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Sessions kept that no overlay and nobody else needs; beyond, the oldest of these end."""
 
 
+class MembersConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Who belongs to the realm."""
+
+    founder: bytes | None = None
+    """The Ed25519 public key of the founder; None: whoever takes part belongs to it."""
+
+    depth: int = 4
+    """How long a chain of invites may become; what the founder says counts. 1 to 8."""
+
+    life_s: int = 90 * 86_400
+    """How long a membership that we give is good, in seconds."""
+
+
 class IdentityConfig(msgspec.Struct, frozen=True, kw_only=True):
     """How long an ephemeral identity lives."""
 
     lifetime_s: float = 3600.0
     overlap_s: float = 600.0
     """How long the previous identity still answers."""
+
+
+class RestConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How a node sleeps, and how it treats peers who do."""
+
+    heartbeat_s: float = 120.0
+    """How long it may be silent in its sleep; peers believe 300 at most."""
+
+    hold_s: float = 10.0
+    """How long what can wait does so on the way to or from who sleeps."""
+
+    after_s: float = 0.0
+    """After so long without anything that the application does it sleeps by itself; 0: never."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +89,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     beacon: beacon.Config = beacon.Config()
     beacon_on: bool = True
     gossip: GossipConfig = GossipConfig()
+    members: MembersConfig = MembersConfig()
+    transfer: transfer_config.Config = transfer_config.Config()
+    sync: sync_events.Config = sync_events.Config()
+    rest: RestConfig = RestConfig()
+    mapped: bool = False
+    """Whether others may name this node in maps of the local network."""
+
     meeting_place: bool = True
     """Whether others may meet under a name through this node."""
 

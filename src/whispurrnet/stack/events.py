@@ -24,6 +24,9 @@ from whispurrnet.direct.courier import (
     Post,
     Progress,
 )
+from whispurrnet.gossip.contact import Contact
+from whispurrnet.stack import object_events
+from whispurrnet.store import transfer_events
 from whispurrnet.wire.ids import PeerId
 
 __all__ = [
@@ -79,10 +82,12 @@ __all__ = [
     "ResetStream",
     "Resonate",
     "Resonated",
+    "Rested",
     "RotateIdentity",
     "Rotated",
     "RoundTrip",
     "SetPresence",
+    "Sleep",
     "Solve",
     "Solved",
     "StopWaiting",
@@ -95,6 +100,7 @@ __all__ = [
     "Suspended",
     "Tick",
     "Unlisten",
+    "Wake",
     "Warned",
     "Withdraw",
     "Write",
@@ -247,6 +253,12 @@ class PingPeer(msgspec.Struct, frozen=True):
     peer: int
 
 
+class Anchors(msgspec.Struct, frozen=True):
+    """These were good neighbours in an earlier run: they are called before all others."""
+
+    contacts: tuple[Contact, ...]
+
+
 class Listen(msgspec.Struct, frozen=True):
     """Messages that resonate with this intent are wanted."""
 
@@ -329,6 +341,18 @@ class SetPresence(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+class Sleep(msgspec.Struct, frozen=True):
+    """Speak seldom from now on, and tell the peers so (see `stack.resting`)."""
+
+    for_s: float | None = None
+    """For so long; None: until the application does something."""
+    note: str = ""
+
+
+class Wake(msgspec.Struct, frozen=True):
+    """Be awake again."""
+
+
 class Invite(msgspec.Struct, frozen=True):
     """Make a single-use secret; the answer is `Invited`, at once."""
 
@@ -364,6 +388,7 @@ Event: TypeAlias = (
     | FinishStream
     | ResetStream
     | PingPeer
+    | Anchors
     | Listen
     | Unlisten
     | Resonate
@@ -375,7 +400,11 @@ Event: TypeAlias = (
     | RotateIdentity
     | Invite
     | SetPresence
+    | Sleep
+    | Wake
     | Farewell
+    | object_events.Event
+    | transfer_events.Event
     | Tick
 )
 
@@ -598,8 +627,18 @@ class Invited(msgspec.Struct, frozen=True):
     psk: Secret
 
 
+class Rested(msgspec.Struct, frozen=True):
+    """This node fell asleep, or woke."""
+
+    asleep: bool
+
+
 class PinsChanged(msgspec.Struct, frozen=True):
     """What is pinned changed: keep it, if anything is kept."""
+
+
+class MembershipChanged(msgspec.Struct, frozen=True):
+    """We became a member of our closed realm, or for longer: keep it, if anything is kept."""
 
 
 class Warned(msgspec.Struct, frozen=True):
@@ -640,7 +679,12 @@ Effect: TypeAlias = (
     | StreamWritable
     | RoundTrip
     | Rotated
+    | Rested
     | Invited
     | PinsChanged
+    | MembershipChanged
     | Warned
+    | object_events.Effect
+    | object_events.SetEffect
+    | transfer_events.Effect
 )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from whispurrnet.base.bounded import LruDict
-from whispurrnet.base.errors import LimitError, ProtocolError, UsageError
+from whispurrnet.base.errors import ProtocolError, UsageError
 from whispurrnet.crypto.hash import hmac_sha256
-from whispurrnet.discovery.book import Source
 from whispurrnet.gossip import membership
 from whispurrnet.gossip.contact import Contact, prefix_of_host
 from whispurrnet.gossip.envelope import (
@@ -20,20 +18,17 @@ from whispurrnet.gossip.stamp import Difficulty
 from whispurrnet.gossip.standing import Standing
 from whispurrnet.session.pool import Rng
 from whispurrnet.stack import events, greeting
-from whispurrnet.stack.calls import Call
+from whispurrnet.stack.candidates import Candidates
 from whispurrnet.stack.checker import Checker, Message
+from whispurrnet.stack.guests import Guests
 from whispurrnet.stack.hearing import Hearing
 from whispurrnet.stack.links import Links
 from whispurrnet.stack.live import Live
 from whispurrnet.stack.overlay import Overlay
-from whispurrnet.stack.reach import Reach, reach
 from whispurrnet.stack.roster import Record
 from whispurrnet.stack.shared import Shared
 from whispurrnet.stack.speaking import Speaking
 from whispurrnet.wire.address import parse as parse_address
-
-SHUNNED_MAX = 1024
-GUESTS_PER_PREFIX = 2
 
 ADDRESSES_MAX, ADDRESS_BYTES_MAX = 4, 200
 """What others are told of us."""
@@ -45,6 +40,11 @@ def _prefix(live: Live) -> str:
         return "" if live.friend else prefix_of_host(parse_address(live.address).host)
     except UsageError:
         return ""
+
+
+def _branch(record: Record) -> bytes:
+    """Who answers for a member of a closed realm, because the founder let it in."""
+    return record.member.branch if record.member is not None else b""
 
 
 def _sum(one: dict[str, int], other: dict[str, int]) -> dict[str, int]:
@@ -76,12 +76,10 @@ class Gossiping:
         self.hearing = Hearing(shared, Keyring(self.realm), self.speaking, rng)
         self._past = dict.fromkeys(COUNTS, 0)
         """The counts of overlays that this node has left."""
-        self._guests: dict[int, str] = {}
-        """Peers that want us for ourselves, and their networks."""
+        self._guests = Guests(self._config.guests, self._config.membership.per_inviter)
         self._idle: dict[int, None] = {}
         """Peers whose session nobody needs, the longest so first."""
-        self._shunned: LruDict[bytes, None] = LruDict(SHUNNED_MAX)
-        """Keys of peers that are called only if somebody asks for it."""
+        self._candidates = Candidates(shared)
         if self._config.on:
             self._join(0, now)
 
@@ -125,6 +123,7 @@ class Gossiping:
             self,
         )
         overlay.me(shared.identity.proof.static_key, self._contact(), now)
+        overlay.membership.walks.sleeps = self._links.resting.sleeps
         for record in shared.roster:
             if record.live is not None and self._takes_part(record):
                 self._introduce(overlay, record, record.live, now)
@@ -157,37 +156,37 @@ class Gossiping:
     # Peers
 
     def _takes_part(self, record: Record) -> bool:
-        return bool(record.capabilities & greeting.GOSSIPS)
+        gossips = bool(record.capabilities & greeting.GOSSIPS)
+        return gossips and self._shared.belonging.admits(record)
 
     def up(self, record: Record, live: Live, now: float) -> None:
         """A session began."""
         if live.friend:
-            self._shunned.pop(record.static_key)
+            self._candidates.forgive(record.static_key)
         if not self._takes_part(record) or not self._config.on:
+            if self._shared.belonging.is_closed and not live.friend:
+                self._idle[record.handle] = None  # strangers make room for members
             return
+        self._idle.pop(record.handle, None)
         self.standing.add(record.handle, record.static_key, _prefix(live), now)
         if self.standing.greylisted(record.static_key, now):
             self.shut_out(record.handle, now)
             return
         if live.kept and not live.friend:
-            self._welcome(record.handle, _prefix(live))
+            self._guests.welcome(record.handle, _prefix(live), _branch(record))
         elif not live.friend:
             self._idle[record.handle] = None
         for overlay in list(self.overlays.values()):
             self._introduce(overlay, record, live, now)
 
-    def _welcome(self, peer: int, prefix: str) -> None:
-        """A peer wants us for ourselves: it becomes a guest, who takes no neighbour's place.
-
-        But not if there are many of them already, or some of its network.
-        """
-        same = sum(prefix == other for other in self._guests.values()) if prefix else 0
-        if len(self._guests) < self._config.guests and same < GUESTS_PER_PREFIX:
-            self._guests[peer] = prefix
+    def admitted(self, record: Record, live: Live, now: float) -> None:
+        """A connected peer is admitted to our closed realm, or no longer."""
+        self.down(record, now)
+        self.up(record, live, now)
 
     def shun(self, key: bytes) -> None:
         """Somebody said goodbye for good: do not call it as a neighbour."""
-        self._shunned.put(key, None)
+        self._candidates.shun(key)
 
     def renamed(self, record: Record, now: float) -> None:
         """A connected peer has another key from now on."""
@@ -208,13 +207,14 @@ class Gossiping:
             live.initiator,
             _prefix(live),
             live.friend or record.handle in self._guests,
+            _branch(record),
         )
         overlay.up(event, now)
 
     def down(self, record: Record, now: float) -> None:
         """A session ended."""
         self._idle.pop(record.handle, None)
-        self._guests.pop(record.handle, None)
+        self._guests.leave(record.handle)
         for overlay in list(self.overlays.values()):
             overlay.down(record.handle, now)
         self.standing.remove(record.handle, now)
@@ -226,10 +226,15 @@ class Gossiping:
             for overlay in self.overlays.values():
                 overlay.unreachable(key, now)
 
-    def consider(self, key: bytes, addresses: tuple[str, ...], expires_s: int, now: float) -> None:
-        """A node was found that may become a neighbour."""
-        for overlay in self.overlays.values():
-            overlay.consider(Contact(key, addresses[:ADDRESSES_MAX], expires_s), now)
+    def anchored(self, event: events.Anchors, now: float) -> None:
+        """Nodes were good neighbours in an earlier run: they are called before all others."""
+        for contact in event.contacts if self._config.on else ():
+            self._candidates.trust(contact)
+            self.overlays[0].consider(contact, now, is_first=True)
+
+    def anchors(self) -> tuple[Contact, ...]:
+        """The best of our neighbours, to be called first at the next start."""
+        return self.overlays[0].membership.anchors() if self._config.on else ()
 
     # Frames
 
@@ -290,31 +295,17 @@ class Gossiping:
         """Let a frame wait for a peer."""
         record = self._shared.roster.get(peer)
         if record is not None and record.live is not None:
-            record.live.gossip.put(type, body, priority)
+            self._shared.meter.count("gossip_dropped", record.live.gossip.put(type, body, priority))
             if not record.live.paused:
                 self._links.dirty[record.live.link] = record.live
 
     def call(self, contact: Contact, now: float) -> None:
         """Reach a node that may become a neighbour."""
-        call = Call(contact.key, self._callable(contact.addresses))
-        call.keep = False
-        try:
-            if contact.key in self._shunned:
-                raise LimitError("somebody said goodbye to it for good")
-            if not call.addresses:
-                raise UsageError("its addresses are none that we would call on hearsay")
-            if not self._shared.roster.reached(contact.key):
-                _, effects = self._shared.calls.want(call, Source.HEARD, now)
-                self._shared.out += effects
-        except (LimitError, UsageError):
-            self._shared.calls.lost_hope.append(contact.key)
+        self._candidates.call(contact, now)
 
-    def _callable(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        """Those no closer than where we are already: nobody may lead us into our own house."""
-        lives = (record.live for record in self._shared.roster)
-        called = [live.address for live in lives if live is not None and live.initiator]
-        ours = min(map(reach, (*self._shared.addresses, *called)), default=Reach.WORLD)
-        return tuple(address for address in addresses if reach(address) >= ours)
+    def seek(self, shard: int, now: float) -> None:
+        """An overlay is in need, and knows nobody to call."""
+        self._candidates.look(self.overlays[shard], now)
 
     def release(self, peer: int, now: float) -> None:
         """An overlay needs a session no longer: end the oldest of these, if there are many."""

@@ -2,9 +2,11 @@
 
 The first frame of a session, each way, is a `Hello`. It may prove a long-term identity, bound to
 this very channel by the handshake hash; nothing else is read before it. A `Rotate` moves the
-session to a new ephemeral identity, which the old one signs.
+session to a new ephemeral identity, which the old one signs. In a closed realm members show that
+they are (`trust.chain`): who called first, the other only to a member.
 
-Source: DECISIONS section 2; the persona proof is decision 0001 of `docs/decisions`.
+Source: DECISIONS section 2; the persona proof is decision 0001 of `docs/decisions`,
+membership 0013.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import msgspec
 
 from whispurrnet.base.errors import ProtocolError
 from whispurrnet.identity.persona import PersonaProof
+from whispurrnet.trust.chain import CHAIN_BYTES_MAX
 from whispurrnet.wire.codec import Codec
 
 VERSION = 1
@@ -28,9 +31,10 @@ PRESENT = ("online", "")
 INITIATOR, RESPONDER = 0, 1
 
 # Capabilities
-GOSSIPS, SHARED, KEEP, MEETS = 1, 2, 4, 8
+GOSSIPS, SHARED, KEEP, MEETS, CLOSED_REALM, OBJECTS, MAPPED = 1, 2, 4, 8, 16, 32, 64
 """It takes part in gossip; its address may be told to others; it wants this very session to last
-(a person asked for it); others may meet under a name through it."""
+(a person asked for it); others may meet under a name through it; all that only with members;
+it speaks of objects; it may be named in maps of the local network."""
 
 # Why a session ends, in a GOODBYE
 CLOSED, SHUTTING_DOWN, DUPLICATE, FULL, REVOKED, PRUNED = range(6)
@@ -44,6 +48,7 @@ REASONS = {
 }
 
 Text = Annotated[str, msgspec.Meta(max_length=ADDRESS_BYTES_MAX)]
+Signature = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -76,14 +81,47 @@ class Presence(msgspec.Struct, frozen=True, array_like=True, tag=3):
     note: Annotated[str, msgspec.Meta(max_length=PRESENCE_NOTE_MAX)]
 
 
-Greeting: TypeAlias = Hello | Rotate | Presence
+class Belong(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """I am a member of the realm: see `trust.chain`."""
+
+    chain: Annotated[bytes, msgspec.Meta(max_length=CHAIN_BYTES_MAX)]
+    """From the founder to me; that of the founder is empty."""
+    signature: Signature
+    """For this channel, under the last key of the chain."""
+
+
+class Apply(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """I have an invite of yours: make me a member."""
+
+    key: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+    signature: Signature
+    """For this channel, under that key."""
+    invite: Annotated[bytes, msgspec.Meta(max_length=32)]
+    """Empty if the invite opened this session; otherwise `trust.chain.invite_mac`."""
+
+
+class Grant(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """You are a member from now on."""
+
+    chain: Annotated[bytes, msgspec.Meta(max_length=CHAIN_BYTES_MAX)]
+    """From the founder to you; no bytes at all: I cannot make you one."""
+
+
+class Asleep(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """So long may pass from now on without a word of mine: I sleep. What can wait, let it wait."""
+
+    heartbeat_ms: Annotated[int, msgspec.Meta(ge=0, le=0xFFFFFFFF)]
+    """0: I am awake again."""
+
+
+Greeting: TypeAlias = Hello | Rotate | Presence | Belong | Apply | Grant | Asleep
 
 _CODEC: Codec[Greeting] = Codec(Greeting)
 
 
-def encode(message: Greeting) -> bytes:
+def encode(*messages: Greeting) -> bytes:
     """The body of a PEER frame."""
-    return _CODEC.encode_all([message])
+    return _CODEC.encode_all(messages)
 
 
 def decode(body: bytes) -> list[Greeting]:

@@ -31,8 +31,8 @@ from whispurrnet.stack import events, greeting
 from whispurrnet.stack.live import Live
 from whispurrnet.stack.opening import Opening
 from whispurrnet.stack.roster import Record
-from whispurrnet.stack.sessions import CHANNEL_BINDING, LINK, Sessions
-from whispurrnet.stack.shared import Shared
+from whispurrnet.stack.sessions import CHANNEL_BINDING, Sessions
+from whispurrnet.stack.shared import LINK, Shared
 from whispurrnet.trust.policy import Verdict
 from whispurrnet.wire import frame
 
@@ -183,7 +183,7 @@ class Links(Sessions):
             return
         call = shared.calls.get(opening.dial) if opening.dial else None
         live.friend = call is not None and call.keep
-        live.notes.append(self.hello(live))
+        live.notes.append(self.hello(live, invited=initiator and opening.invited))
         live.ours = done.identity.id
         self.dirty[live.link] = live
         if done.rest:
@@ -253,7 +253,7 @@ class Links(Sessions):
             self.end(record.live, greeting.REASONS[greeting.DUPLICATE], now, replaced=True)
         shared.roster.rename(record, proof)
         if opening.dial is None and opening.psk is not None:
-            opening.invited = shared.invites.redeem(opening.psk)
+            opening.invited = live.invited = shared.invites.redeem(opening.psk)
         self._learn(record, opening, live, hello, persona, now)
         return record
 
@@ -286,9 +286,7 @@ class Links(Sessions):
         shared.count("sessions")
         shared.out.append(events.PeerUp(record.handle))
         record.shown = (live.ours,)
-        self.announce_identity(live)
-        if shared.presence != greeting.PRESENT:
-            self.announce_presence(live)
+        self.introduce(live, now)
         if opening.dial is not None:
             call = shared.calls.get(opening.dial)
             if call is not None:
@@ -375,7 +373,7 @@ class Links(Sessions):
         return (
             f"{opening.link.address} accepted the connection but did not answer within "
             f"{seconds:g} s: a node answers only those who know its current key and network "
-            "secret; ask for a fresh ticket"
+            "secret and speak its version; ask for a fresh ticket, or compare `whispurr version`"
         )
 
     def _fail(self, opening: Opening, error: WhispurrError, now: float) -> None:

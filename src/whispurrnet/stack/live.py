@@ -8,6 +8,8 @@ priority 5 that is not yet sealed, and nothing piles up in front of a slow link.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
 
 from whispurrnet.base.bounded import TokenBucket
 from whispurrnet.crypto.noise import TransportKeys
@@ -24,16 +26,32 @@ ROOM_MIN = 64
 """With less room than this left, a record is sealed."""
 
 
+class Source(Protocol):
+    """What is sent when there is nothing else to send."""
+
+    def waits(self) -> bool:
+        """Whether there is something."""
+        ...
+
+    def pull(self, room: int) -> Sequence[bytes | memoryview]:
+        """One frame in parts, if one fits."""
+        ...
+
+
 class Live:
     """The state of one session."""
 
     __slots__ = (
         "address",
+        "applied",
         "channel",
         "fragments",
+        "free_at",
         "friend",
         "gossip",
+        "hold_s",
         "initiator",
+        "invited",
         "joiner",
         "kept",
         "keys",
@@ -41,6 +59,7 @@ class Live:
         "link",
         "mux",
         "notes",
+        "objects",
         "opener",
         "ours",
         "parted",
@@ -50,6 +69,7 @@ class Live:
         "peer",
         "ration",
         "since_s",
+        "sleeps_s",
         "spread_turn",
         "suite",
         "turn",
@@ -64,6 +84,12 @@ class Live:
         self.mux: Mux
         self.joiner = frame.Reassembler()
         self.gossip = Outbox()
+        self.objects: Source | None = None
+        """Bytes of objects, which come after everything else; None: the peer speaks of none."""
+        self.invited = False
+        """Whether an invite of ours opened it that no membership was given for yet."""
+        self.applied = False
+        """Whether we have asked the peer for a membership, and it has not answered."""
         self.friend = False
         """Whether we want this very peer, not only somebody in the mesh."""
         self.kept = False
@@ -75,16 +101,18 @@ class Live:
         self.turn = self.spread_turn = False
         self.parted = 0
         """How many messages were cut into parts."""
-        self.address = ""
-        self.path = ""
+        self.address = self.path = ""
         self.level = 0
-        self.pattern = ""
-        self.suite = ""
+        self.pattern = self.suite = ""
         self.opener = b""
         """The static key of the side that opened the connection."""
         self.ours = b""
         """The identity by which the peer knows us, as far as we have told it."""
         self.since_s = 0.0
+        self.sleeps_s = 0.0
+        """How long the peer, which sleeps, may be silent; 0: it is awake."""
+        self.hold_s = self.free_at = 0.0
+        """How long what can wait does so, since an end sleeps; and until when (`stack.resting`)."""
         self.ration: TokenBucket | None = None
         """How much of it is read, if the policy slows it down."""
 
@@ -97,12 +125,13 @@ class Live:
             or self.gossip.priority() is not None
             or courier.priority(self.peer) is not None
             or self.mux.priority() is not None
+            or (self.objects is not None and self.objects.waits())
         )
 
     def next_record(self, courier: Courier, now: float) -> bytes | None:
         """Seal the next record, or None when there is nothing to send."""
         room = self.channel.room
-        frames: list[bytes] = []
+        frames: list[bytes | memoryview] = []
         size = 0
         while self.notes and size + len(self.notes[0]) <= room:
             frames.append(self.notes.popleft())
@@ -117,13 +146,19 @@ class Live:
             return None
         return self.channel.seal(frames, size, now)
 
-    def _take(self, courier: Courier, room: int, now: float) -> tuple[bytes, ...]:
-        """The most urgent frame that fits, in parts that need not be copied together; or none."""
+    def _take(self, courier: Courier, room: int, now: float) -> Sequence[bytes | memoryview]:
+        """The most urgent frame that fits, in parts that need not be copied together; or none.
+
+        Of gossip it is all that fits, if nothing else waits.
+        """
         post = courier.priority(self.peer)
         stream = self.mux.priority()
         spread = self.gossip.priority()
         if spread is not None:
             other = max(-1 if p is None else p for p in (post, stream, *self.fragments))
+            if other < 0:
+                self.spread_turn = True
+                return self.gossip.pull_all(room)
             self.spread_turn = spread > other or (spread == other and not self.spread_turn)
             if self.spread_turn:
                 return self.gossip.pull(room)
@@ -138,7 +173,7 @@ class Live:
             self.turn = True
             body = self.mux.pull(room - frame.HEADER_BYTES)
             return (frame.header(frame.STREAM, len(body)), body) if body else ()
-        return ()
+        return self.objects.pull(room) if self.objects is not None else ()
 
     def _take_post(
         self, courier: Courier, priority: int, room: int, now: float

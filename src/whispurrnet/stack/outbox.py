@@ -33,8 +33,8 @@ class Outbox:
     def __len__(self) -> int:
         return self._count
 
-    def put(self, type: int, body: bytes, priority: int) -> None:
-        """Let a frame wait."""
+    def put(self, type: int, body: bytes, priority: int) -> int:
+        """Let a frame wait; return how many frames made room for it."""
         lane = self._lanes.get(priority)
         if lane is None:
             lane = self._lanes[priority] = deque()
@@ -42,9 +42,11 @@ class Outbox:
         self._filled |= 1 << priority
         self.bytes += len(body)
         self._count += 1
+        before = self.dropped
         while self.bytes > BYTES_MAX or self._count > FRAMES_MAX:
             self._pop(next(lane for lane in range(LANES) if self._filled >> lane & 1))
             self.dropped += 1
+        return self.dropped - before
 
     def priority(self) -> int | None:
         """How urgent the most urgent frame is, or None if there is none."""
@@ -57,6 +59,14 @@ class Outbox:
             return ()
         type, body = self._pop(number)
         return frame.header(type, len(body)), body
+
+    def pull_all(self, room: int) -> list[bytes]:
+        """All frames that fit, the most urgent first, in parts; it ends at one that does not."""
+        parts: list[bytes] = []
+        while taken := self.pull(room):
+            parts += taken
+            room -= frame.HEADER_BYTES + len(taken[1])
+        return parts
 
     def _pop(self, number: int) -> tuple[int, bytes]:
         lane = self._lanes[number]

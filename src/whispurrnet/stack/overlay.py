@@ -21,8 +21,9 @@ from whispurrnet.base.machine import Tick
 from whispurrnet.gossip import membership, spread, stem
 from whispurrnet.gossip.contact import Contact
 from whispurrnet.gossip.membership import Membership
+from whispurrnet.gossip.silence import Silence
 from whispurrnet.gossip.spread import Spread
-from whispurrnet.gossip.spread_frames import PUSH
+from whispurrnet.gossip.spread_frames import IHAVE, PUSH
 from whispurrnet.gossip.stamp import Difficulty
 from whispurrnet.gossip.standing import Standing, Verdict
 from whispurrnet.gossip.stem import Stem
@@ -32,6 +33,7 @@ from whispurrnet.stack.config import GossipConfig
 from whispurrnet.wire import frame
 
 STEM, LOAD = 16, 17
+_BRINGS = (PUSH, IHAVE, STEM)
 STEM_PRIORITY, CONTROL_PRIORITY, URGENT_PRIORITY = 5, 6, 10
 
 CHOOSY_ABOVE = 2
@@ -57,6 +59,10 @@ class Host(Protocol):
 
     def release(self, peer: int, now: float) -> None:
         """This overlay needs the session with a peer no longer."""
+        ...
+
+    def seek(self, shard: int, now: float) -> None:
+        """The overlay of a shard is in need, and knows nobody to call."""
         ...
 
     def neighbour(self, peer: int, *, active: bool) -> None:
@@ -107,6 +113,7 @@ class Overlay:
         self.membership = Membership(config.membership, rng, wall_s)
         self.spread = Spread(config.spread, checker, rng)
         self.stem = Stem(config.stem, rng)
+        self._silence = Silence(config.silence)
         self._checker = checker
         self._host = host
         self._outbound: dict[int, bool] = {}
@@ -132,7 +139,8 @@ class Overlay:
         if self._changed:
             self._changed = False
             cores = (self.membership.deadline, self.spread.deadline, self.stem.deadline)
-            dues = (due for due in (*cores, self._tell_at) if due is not None)
+            others = (self._silence.deadline, self._tell_at)
+            dues = (due for due in (*cores, *others) if due is not None)
             self._due = min(dues, default=None)
         return self._due
 
@@ -142,9 +150,12 @@ class Overlay:
         """Our static key, and what others may be told of us; None: nothing."""
         self._from_membership(self.membership.handle(membership.Me(key, contact), now), now)
 
-    def consider(self, contact: Contact, now: float) -> None:
-        """A node was found that may become a neighbour."""
-        self._from_membership(self.membership.handle(membership.Consider(contact), now), now)
+    def consider(
+        self, contact: Contact, now: float, *, is_first: bool = False, is_shared: bool = True
+    ) -> None:
+        """A node was found that may become a neighbour (see `membership.Consider`)."""
+        event = membership.Consider(contact, is_first, is_shared)
+        self._from_membership(self.membership.handle(event, now), now)
 
     def up(self, event: membership.Up, now: float) -> None:
         """A session with a peer that takes part began, or the peer has another key."""
@@ -207,6 +218,8 @@ class Overlay:
             self._judge(peer, now)
             return
         kind = body[0] if body else 0
+        if kind in _BRINGS:
+            self._silence.spoke(peer, now)
         if kind == PUSH and self.spread.expects(peer):
             allowed = True  # we asked for it, and for no more than so much
         elif kind in (STEM, PUSH):
@@ -268,6 +281,13 @@ class Overlay:
             self._told_bits = self.difficulty.bits(now)
             for peer in self._active:
                 self._tell(peer)
+        if self._silence.deadline is not None and self._silence.deadline <= now:
+            self._changed = True
+            silent = self._silence.judge(lambda peer: self.standing.score(peer, now), now)
+            if silent:
+                self._host.count("gossip_grafts")
+                event = membership.Graft(silent)
+                self._from_membership(self.membership.handle(event, now), now)
 
     def _tell(self, peer: int) -> None:
         body = self._head + bytes((LOAD, self._told_bits))
@@ -292,12 +312,15 @@ class Overlay:
                     self._leave(peer, now)
                 case membership.Release(peer):
                     self._host.release(peer, now)
+                case membership.Seek():
+                    self._host.seek(self.shard, now)
 
     def _enter(self, peer: int, now: float) -> None:
         if peer in self._active:
             return
         self._active[peer] = None
         self.standing.entered(peer, now)
+        self._silence.enter(peer, now)
         self._host.neighbour(peer, active=True)
         add = stem.Add(peer, self._outbound.get(peer, False))
         self._from_stem(self.stem.handle(add, now), now)
@@ -310,6 +333,7 @@ class Overlay:
             return
         del self._active[peer]
         self.difficulty.forget(peer)
+        self._silence.leave(peer)
         self._from_stem(self.stem.handle(stem.Remove(peer), now), now)
         self._from_spread(self.spread.handle(spread.Remove(peer), now), now)
         self._host.neighbour(peer, active=False)
@@ -329,6 +353,7 @@ class Overlay:
                         self._tell_at = now + LOAD_S
                 case spread.Useful(peer):
                     self.standing.useful(peer, now)
+                    self._silence.useful(now)
                 case spread.Fault(peer, kind):
                     self._fault(peer, kind, now)
 

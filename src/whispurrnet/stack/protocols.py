@@ -47,13 +47,14 @@ PROTOCOLS = (
     Protocol(frame.FRAGMENT, "FRAGMENT", "wire.frame", "a part of a message too long for a frame"),
     Protocol(frame.STREAM, "STREAM", "session.mux", "streams with credit-based flow control"),
     Protocol(frame.DIRECT, "DIRECT", "direct.courier", "whispers, receipts, requests, answers"),
-    Protocol(frame.PEER, "PEER", "stack.greeting", "hello, long-term identity, rotation, presence"),
+    Protocol(frame.PEER, "PEER", "stack.greeting", "hello, identity, rotation, presence, sleep"),
     Protocol(frame.RETIRED, "RETIRED", "-", "not used again: once told which intents a peer wants"),
     Protocol(
         frame.GOSSIP, "GOSSIP", "gossip.spread", "messages for many: pushed, announced, asked"
     ),
     Protocol(frame.VIEW, "VIEW", "gossip.membership", "who is a neighbour of whom in the mesh"),
     Protocol(frame.RENDEZVOUS, "RENDEZVOUS", "discovery.rendezvous", "meeting under a name"),
+    Protocol(frame.OBJECT, "OBJECT", "store.transfer", "objects: asked for, proven, in step"),
 )
 
 _D, _C, _P, _G = "direct", "control", "peer", "gossip"

@@ -15,6 +15,7 @@ from whispurrnet.crypto.keys import Secret
 from whispurrnet.identity.ephemeral import Proof
 from whispurrnet.stack.greeting import PRESENT, Hello
 from whispurrnet.stack.live import Live
+from whispurrnet.trust.chain import Member
 from whispurrnet.wire.ids import PeerId
 
 NAMES_PER_RECORD = 8
@@ -40,6 +41,7 @@ class Record:
         "ids",
         "last_seen_s",
         "live",
+        "member",
         "news",
         "persona",
         "presence",
@@ -62,6 +64,8 @@ class Record:
         self.profile = ""
         self.capabilities = 0
         """What it says it can do; see `greeting`."""
+        self.member: Member | None = None
+        """What it has shown, in the session it has, of its membership in our realm."""
         self.addresses: tuple[str, ...] = ()
         """Where it says it can be reached."""
         self.psk: Secret | None = None
@@ -88,7 +92,7 @@ class Record:
     def take_hello(self, hello: Hello, now: float) -> None:
         """The peer told of itself at the beginning of a session."""
         self.profile, self.capabilities = hello.profile, hello.capabilities
-        self.addresses, self.presence = hello.addresses, PRESENT
+        self.addresses, self.presence, self.member = hello.addresses, PRESENT, None
         self.last_seen_s = now
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol, TypeAlias
 
-from whispurrnet.base.errors import AuthError, LimitError, NetworkError, ProtocolError
+from whispurrnet.base.errors import (
+    AuthError,
+    LimitError,
+    NetworkError,
+    ProtocolError,
+    UsageError,
+)
 from whispurrnet.base.machine import Tick
 from whispurrnet.direct import courier
 from whispurrnet.identity.ephemeral import Ephemeral, Proof, verify_predecessor, verify_successor
@@ -12,13 +18,14 @@ from whispurrnet.session import channel, handshake
 from whispurrnet.stack import events, greeting
 from whispurrnet.stack.calls import Call
 from whispurrnet.stack.live import Live
+from whispurrnet.stack.members import Members
 from whispurrnet.stack.opening import Opening
+from whispurrnet.stack.resting import Resting
 from whispurrnet.stack.roster import Record
-from whispurrnet.stack.shared import Shared
+from whispurrnet.stack.shared import LINK, Shared
 from whispurrnet.trust.evidence import Kind
 from whispurrnet.wire import frame
 
-LINK = "link"
 CHANNEL_BINDING = "channel-binding"
 
 State: TypeAlias = Opening | Live
@@ -29,6 +36,10 @@ class Watcher(Protocol):
 
     def up(self, record: Record, live: Live, now: float) -> None:
         """A session began."""
+        ...
+
+    def admitted(self, record: Record, live: Live, now: float) -> None:
+        """A connected peer is admitted to our closed realm, or no longer: `Belonging.admits`."""
         ...
 
     def down(self, record: Record, now: float) -> None:
@@ -62,31 +73,39 @@ class Sessions:
         """Sessions with something to send."""
         self.watchers: list[Watcher] = []
         """Who hears of sessions that begin and end."""
+        self.members = Members(shared, self._whisper, self._admitted)
+
+        self.resting = Resting(shared, self._whisper, self.dirty)
 
     # What the stack itself says
 
-    def hello(self, live: Live) -> bytes:
-        """The frame that opens a session."""
+    def hello(self, live: Live, *, invited: bool = False) -> bytes:
+        """The frame that opens a session; `invited` says that we came by an invite of the peer."""
         shared = self._shared
+        live.applied = invited and self.members.wants_in
         role = greeting.INITIATOR if live.initiator else greeting.RESPONDER
         binding = live.keys.export(CHANNEL_BINDING)
         message = greeting.Hello(
             greeting.VERSION,
             shared.config.profile,
-            self._capabilities(live),
+            self.capabilities | greeting.KEEP * live.friend,
             int(shared.config.channel.heartbeat_s * 1000),
             shared.addresses[: greeting.ADDRESSES_MAX],
             shared.persona.prove(binding, role) if shared.persona else None,
         )
-        return frame.encode(frame.PEER, greeting.encode(message))
+        return frame.encode(frame.PEER, greeting.encode(message, *self.members.opening(live)))
 
-    def _capabilities(self, live: Live) -> int:
+    @property
+    def capabilities(self) -> int:
+        """What every hello says that we can do."""
         gossip = self._shared.config.gossip
         return (
             greeting.GOSSIPS * gossip.on
             | greeting.SHARED * gossip.share
-            | greeting.KEEP * live.friend
             | greeting.MEETS * self._shared.config.meeting_place
+            | greeting.OBJECTS
+            | greeting.MAPPED * self._shared.config.mapped
+            | greeting.CLOSED_REALM * self._shared.belonging.is_closed
         )
 
     def _rotation(self, old: Ephemeral) -> bytes:
@@ -104,6 +123,7 @@ class Sessions:
         if record is None or holder is None or holder is shared.identity:
             return
         live.notes.append(self._rotation(holder))
+        live.free_at = 0.0  # or who hears the new beacon first would call a stranger
         live.ours = shared.identity.id
         valid = {identity.id for identity in shared.identities}
         record.shown = (*(id for id in record.shown if id in valid), live.ours)
@@ -121,6 +141,31 @@ class Sessions:
                 return next(known, shared.identity)
         return shared.identity
 
+    def set_presence(self, event: events.SetPresence, now: float) -> None:
+        """Tell every peer how we are doing.
+
+        Raises:
+            UsageError: There is no such presence, or the note is too long.
+        """
+        if event.state not in greeting.PRESENCE_STATES:
+            raise UsageError(
+                f"no presence is called {event.state!r}; take one of "
+                + ", ".join(greeting.PRESENCE_STATES)
+            )
+        if len(event.note) > greeting.PRESENCE_NOTE_MAX:
+            raise UsageError(f"a note has at most {greeting.PRESENCE_NOTE_MAX} characters")
+        self._shared.presence = (event.state, event.note)
+        for record in self._shared.roster:
+            if record.live is not None:
+                self.announce_presence(record.live)
+
+    def introduce(self, live: Live, now: float) -> None:
+        """Say at the beginning of a session what the hello does not."""
+        self.announce_identity(live)
+        if self._shared.presence != greeting.PRESENT:
+            self.announce_presence(live)
+        self.resting.up(live, now)
+
     def announce_presence(self, live: Live) -> None:
         """Tell a peer how we are doing."""
         message = greeting.Presence(*self._shared.presence)
@@ -134,6 +179,13 @@ class Sessions:
             ProtocolError: The message is out of place, or does not authenticate.
             LimitError: The peer does this too often.
         """
+        if isinstance(message, greeting.Belong | greeting.Apply | greeting.Grant):
+            if record.live is not None:
+                self.members.told(record, record.live, message, now)
+            return
+        if isinstance(message, greeting.Asleep):
+            self.resting.told(record, message, now)
+            return
         if not isinstance(message, greeting.Presence):
             self.rename(record, message, now)
             return
@@ -169,6 +221,14 @@ class Sessions:
         shared.out.append(events.PeerRenamed(record.handle, old.id, new.id))
         for watcher in self.watchers:
             watcher.renamed(record, now)
+
+    def _whisper(self, live: Live, message: greeting.Greeting) -> None:
+        live.notes.append(frame.encode(frame.PEER, greeting.encode(message)))
+        self.dirty[live.link] = live
+
+    def _admitted(self, record: Record, live: Live, now: float) -> None:
+        for watcher in self.watchers:
+            watcher.admitted(record, live, now)
 
     # Ending
 
@@ -222,6 +282,18 @@ class Sessions:
         for watcher in self.watchers:
             watcher.shun(record.static_key)
 
+    def suspended(self, event: events.Suspended, now: float) -> None:
+        """The application stops reading from a peer, or reads on."""
+        record = self._shared.roster.get(event.peer)
+        if record is not None and record.live is not None:
+            record.live.channel.handle(channel.Suspended(event.on), now)
+
+    def farewell(self, event: events.Farewell, now: float) -> None:
+        """Say goodbye to everyone."""
+        for record in self._shared.roster:
+            if record.live is not None:
+                self.leave(record.live, greeting.SHUTTING_DOWN, now)
+
     def say_goodbye(self, live: Live, reason: int, now: float) -> None:
         """Say goodbye on a session, whatever else waits for it."""
         live.channel.handle(channel.Leave(reason), now)
@@ -249,6 +321,7 @@ class Sessions:
         if record is None or record.live is not live:
             return
         record.live, record.last_seen_s = None, now
+        self.members.forget(record)
         for effect in shared.courier.handle(courier.Down(record.handle), now):
             shared.out.append(effect)
         shared.out.append(events.PeerDown(record.handle, reason))

@@ -10,11 +10,13 @@ from whispurrnet.base.meter import Meter
 from whispurrnet.base.timers import Timers
 from whispurrnet.direct.courier import Courier
 from whispurrnet.discovery.beacon import Beacon
+from whispurrnet.gossip.envelope import realm_key
 from whispurrnet.identity.ephemeral import Ephemeral
 from whispurrnet.identity.persona import Persona
 from whispurrnet.session.gate import Gate
 from whispurrnet.session.pool import Pool, Rng
 from whispurrnet.stack import events, greeting
+from whispurrnet.stack.belonging import Belonging, Holding
 from whispurrnet.stack.calls import Calls
 from whispurrnet.stack.config import Config
 from whispurrnet.stack.roster import Record, Roster
@@ -23,7 +25,7 @@ from whispurrnet.trust.invites import Invites
 from whispurrnet.trust.pins import Pins, Trust
 from whispurrnet.trust.policy import Policy, Verdict
 
-ROTATE, RETIRE, BEACON_CALL = "rotate", "retire", "call"
+ROTATE, RETIRE, BEACON_CALL, LINK = "rotate", "retire", "call", "link"
 
 
 class Shared:
@@ -36,6 +38,7 @@ class Shared:
         rng: Chance that needs no secrecy: jitter.
         persona: The long-term identity, if there is one.
         pins: Whom we know already.
+        holding: Our key in a closed realm, and how we belong to it.
         now: Monotonic time in seconds.
     """
 
@@ -48,6 +51,7 @@ class Shared:
         rng: Rng,
         persona: Persona | None,
         pins: Pins | None,
+        holding: Holding | None,
         now: float,
     ) -> None:
         self.config = config
@@ -59,6 +63,9 @@ class Shared:
         self.persona = persona
         self.pins = Pins() if pins is None else pins
         self.invites = Invites(entropy=entropy)
+        self.belonging = Belonging(
+            config.members, realm_key(config.network_secret), holding, entropy, wall
+        )
         self.evidence = Evidence()
         self.policy = Policy()
         self.identity: Ephemeral = self.new_identity()

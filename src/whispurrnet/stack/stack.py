@@ -17,7 +17,6 @@ from whispurrnet.base.errors import (
     LimitError,
     NetworkError,
     ProtocolError,
-    UsageError,
     WhispurrError,
 )
 from whispurrnet.base.machine import Tick
@@ -25,16 +24,18 @@ from whispurrnet.direct import courier
 from whispurrnet.identity.persona import Persona
 from whispurrnet.session import channel, mux
 from whispurrnet.session.pool import Rng
-from whispurrnet.stack import events, greeting
+from whispurrnet.stack import events, greeting, resting
+from whispurrnet.stack.belonging import Holding
 from whispurrnet.stack.calls import Call
 from whispurrnet.stack.config import Config
+from whispurrnet.stack.exchange import Exchange
 from whispurrnet.stack.finding import Finding
 from whispurrnet.stack.gossiping import Gossiping
 from whispurrnet.stack.links import Links
 from whispurrnet.stack.live import Live
 from whispurrnet.stack.meeting import Meeting
-from whispurrnet.stack.sessions import LINK
-from whispurrnet.stack.shared import BEACON_CALL, RETIRE, ROTATE, Shared
+from whispurrnet.stack.members import MEMBER
+from whispurrnet.stack.shared import BEACON_CALL, LINK, RETIRE, ROTATE, Shared
 from whispurrnet.stack.streaming import Streaming
 from whispurrnet.trust.evidence import Kind
 from whispurrnet.trust.pins import Pins
@@ -52,6 +53,7 @@ class Stack:
         now: Monotonic time in seconds.
         persona: The long-term identity, if there is one.
         pins: Whom we know already.
+        holding: Our key in a closed realm, and how we belong to it; without one, a new key.
     """
 
     def __init__(
@@ -64,19 +66,34 @@ class Stack:
         now: float,
         persona: Persona | None = None,
         pins: Pins | None = None,
+        holding: Holding | None = None,
     ) -> None:
         self.shared = Shared(
-            config, entropy=entropy, wall=wall, rng=rng, persona=persona, pins=pins, now=now
+            config,
+            entropy=entropy,
+            wall=wall,
+            rng=rng,
+            persona=persona,
+            pins=pins,
+            holding=holding,
+            now=now,
         )
         self.links = Links(self.shared, self._read)
+        self.resting = self.links.resting
+        self.resting.begin(now)
         self._finding = Finding(self.shared)
         self._streaming = Streaming(self.shared, self.links)
         self.gossiping = Gossiping(self.shared, self.links, rng, now)
         self.meeting = Meeting(self.shared, self.links)
-        self.links.watchers += (self.gossiping, self.meeting)
+        self.exchange = Exchange(self.shared, self.links, rng)
+        self.links.watchers += (self.gossiping, self.meeting, self.exchange)
         self.roster = self.shared.roster
         self.courier = self.shared.courier
-        self._routes: dict[type, Callable[[Any, float], None]] = {
+        self._routes = self._table()
+
+    def _table(self) -> dict[type, Callable[[Any, float], None]]:
+        """Who takes which event."""
+        return {
             events.LinkData: self._on_data,
             events.Flush: self._on_flush,
             events.Tick: self._on_tick,
@@ -86,8 +103,8 @@ class Stack:
             events.LinkResumed: self._on_resumed,
             events.DialFailed: self._finding.dial_failed,
             events.Datagram: self._finding.datagram,
-            events.Suspended: self._on_suspended,
-            events.Connect: self._finding.connect,
+            events.Suspended: self.links.suspended,
+            events.Connect: self._on_connect,
             events.StopWaiting: self._on_stop_waiting,
             events.Disconnect: self._on_disconnect,
             events.Listening: self._on_listening,
@@ -97,6 +114,7 @@ class Stack:
             events.FinishStream: self._streaming.finish,
             events.ResetStream: self._streaming.reset,
             events.PingPeer: self._on_ping,
+            events.Anchors: self.gossiping.anchored,
             events.Listen: self.gossiping.listen,
             events.Unlisten: self.gossiping.unlisten,
             events.Resonate: self.gossiping.speaking.resonate,
@@ -107,8 +125,11 @@ class Stack:
             events.Solved: self.gossiping.speaking.solved,
             events.RotateIdentity: self._on_rotate,
             events.Invite: self._on_invite,
-            events.Farewell: self._on_farewell,
-            events.SetPresence: self._on_presence,
+            events.Farewell: self.links.farewell,
+            events.SetPresence: self.links.set_presence,
+            events.Sleep: self.links.resting.sleep,
+            events.Wake: self.links.resting.wake,
+            **self.exchange.routes,
             **dict.fromkeys(
                 (events.Post, events.Ask, events.Answer, events.Abandon, events.MarkRead),
                 self._on_direct,
@@ -125,6 +146,7 @@ class Stack:
             self._finding.deadline,
             self.gossiping.deadline,
             self.meeting.deadline,
+            self.exchange.deadline,
         ):
             if other is not None and (due is None or other < due):
                 due = other
@@ -142,6 +164,8 @@ class Stack:
             UsageError: The application asked for what cannot be.
             LimitError: A queue is full; nothing has changed.
         """
+        if type(event) in resting.ACTIVITY:
+            self.resting.stir(now)
         self._routes[type(event)](event, now)
         effects, self.shared.out = self.shared.out, []
         return effects
@@ -229,14 +253,18 @@ class Stack:
                 self.gossiping.viewed(live, body, now)
             case frame.RENDEZVOUS:
                 self.meeting.arrived(live, body, now)
+            case frame.OBJECT:
+                self.exchange.arrived(live, body, now)
             case _:
                 shared.count("unknown_protocols")
 
     # What leaves
 
     def _on_flush(self, event: events.Flush, now: float) -> None:
+        if self.resting.asleep and self.resting.active:
+            self.resting.stir(now)  # what was posted the short way
         for live in list(self.links.dirty.values()):
-            if live.paused:
+            if live.paused or (live.hold_s and self.resting.holds(live, now)):
                 del self.links.dirty[live.link]
                 continue
             budget = self.shared.config.flush_bytes
@@ -250,7 +278,10 @@ class Stack:
             self._streaming.tell(live, live.mux.drain())
             if budget > 0:
                 del self.links.dirty[live.link]
+                if live.hold_s and budget < self.shared.config.flush_bytes:
+                    self.resting.sent(live, now)
         self.shared.out += self.courier.drain()
+        self.exchange.sent(now)
 
     def _on_paused(self, event: events.LinkPaused, now: float) -> None:
         live = self.links.states.get(event.link)
@@ -277,6 +308,7 @@ class Stack:
     def post_unacknowledged(self, live: Live, kind: int, body: bytes, lane: int) -> None:
         """The short way of a `Post` that wants no receipt, for a peer that is connected."""
         self.courier.post_unacknowledged(live.peer, kind, body, lane)
+        self.resting.active = True
         if not live.paused:
             self.links.dirty[live.link] = live
 
@@ -292,6 +324,12 @@ class Stack:
                 self._on_rotate(events.RotateIdentity(), now)
             elif name == RETIRE:
                 shared.previous = [i for i in shared.previous if i.id != key]
+            elif name == MEMBER:
+                assert isinstance(key, int)
+                self.links.members.expire(key, now)
+            elif name in resting.TIMERS:
+                assert isinstance(key, int)
+                self.resting.due(name, self.links.states.get(key), now)
             elif name == BEACON_CALL:
                 assert isinstance(key, Call)
                 self._finding.call_found(key, now)
@@ -304,6 +342,7 @@ class Stack:
         self._finding.tick(now)
         self.gossiping.tick(now)
         self.meeting.tick(now)
+        self.exchange.tick(now)
 
     def _on_listening(self, event: events.Listening, now: float) -> None:
         self._finding.listening(event, now)
@@ -312,6 +351,10 @@ class Stack:
     def _moved(self, now: float) -> None:
         self.gossiping.moved(now)
         self.meeting.moved(now)
+
+    def _on_connect(self, event: events.Connect, now: float) -> None:
+        self._finding.connect(event, now)
+        self.links.members.redeem(event)
 
     def _on_stop_waiting(self, event: events.StopWaiting, now: float) -> None:
         self.shared.out += self.shared.calls.waits_no_more(event.ref, now)
@@ -346,30 +389,7 @@ class Stack:
         psk = self.shared.invites.issue(self.shared.wall())
         self.shared.out.append(events.Invited(event.ref, psk))
 
-    def _on_presence(self, event: events.SetPresence, now: float) -> None:
-        if event.state not in greeting.PRESENCE_STATES:
-            raise UsageError(
-                f"no presence is called {event.state!r}; take one of "
-                + ", ".join(greeting.PRESENCE_STATES)
-            )
-        if len(event.note) > greeting.PRESENCE_NOTE_MAX:
-            raise UsageError(f"a note has at most {greeting.PRESENCE_NOTE_MAX} characters")
-        self.shared.presence = (event.state, event.note)
-        for record in self.roster:
-            if record.live is not None:
-                self.links.announce_presence(record.live)
-
-    def _on_farewell(self, event: events.Farewell, now: float) -> None:
-        for record in self.roster:
-            if record.live is not None:
-                self.links.leave(record.live, greeting.SHUTTING_DOWN, now)
-
     # Small things
-
-    def _on_suspended(self, event: events.Suspended, now: float) -> None:
-        record = self.roster.get(event.peer)
-        if record is not None and record.live is not None:
-            record.live.channel.handle(channel.Suspended(event.on), now)
 
     def _on_ping(self, event: events.PingPeer, now: float) -> None:
         live = self._streaming.live(event.peer)

@@ -25,11 +25,14 @@ from typing import Protocol, TypeAlias
 from whispurrnet.crypto.hash import sha256
 from whispurrnet.wire.address import Address
 
-HIGH_WATER = 1 << 20
+HIGH_WATER = 1 << 17
 """Buffered bytes above which a link says it is paused."""
 
-LOW_WATER = 1 << 18
+LOW_WATER = 1 << 15
 """Buffered bytes at which it says it is resumed."""
+
+UNSENT_MAX = 1 << 17
+"""How much of it the system itself may hold unsent: what is urgent cannot pass that, either."""
 
 LINGER_S = 5.0
 """How long a closed link may try to send what was written, in seconds."""

@@ -21,6 +21,7 @@ from whispurrnet.transport.link import (
     LOW_WATER,
     NO_BINDING,
     NOBODY,
+    UNSENT_MAX,
     Accept,
     LinkHandler,
     ListenerState,
@@ -141,6 +142,9 @@ class TcpLink(asyncio.Protocol):
         """Learn who is there, and go on to what is spoken inside."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_MAX)
         if self._remote is None:
             self._remote = _peer(self.transport, self._name)
         try:

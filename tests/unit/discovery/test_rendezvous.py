@@ -117,6 +117,32 @@ def test_two_meet_at_a_third() -> None:
     assert net.cores[0].kept == 1
 
 
+def test_who_is_registered_answers_for_itself() -> None:
+    """Also where it is left nowhere, and is no point; whoever else is there comes too."""
+    net = Net(3)
+    net.give(0, register("moon", b"anna"))
+    assert net.found(2, "moon", 0) == {b"anna"}
+    assert net.found(2, "sun", 0) == set()
+    net.give(1, register("moon", b"ben", 0))
+    assert net.found(2, "moon", 0) == {b"anna", b"ben"}
+    assert net.found(1, "moon", 0) == {b"anna"}
+    net.give(0, Withdraw("moon"))
+    assert net.found(2, "moon", 0) == {b"ben"}
+    net = Net(2, Config(point=False))
+    net.give(0, register("moon", b"anna"))
+    assert net.found(1, "moon", 0) == {b"anna"}
+    assert net.found(1, "sun", 0) == set()
+
+
+def test_what_is_answered_for_itself_comes_once_among_many() -> None:
+    net = Net(72)
+    for guest in range(1, 71):
+        net.give(guest, register("moon", b"guest %d" % guest, 0))
+    net.give(0, register("moon", b"the point"))
+    expected = {b"guest %d" % guest for guest in range(1, 71)} | {b"the point"}
+    assert net.found(71, "moon", 0) == expected
+
+
 def test_a_point_learns_neither_name_nor_contact() -> None:
     net = Net(2)
     net.give(1, register("roof", b"my address", 0))

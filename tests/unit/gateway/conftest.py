@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -13,17 +14,21 @@ import pytest
 
 from whispurrnet.base.errors import NetworkError, UsageError
 from whispurrnet.crypto.keys import Secret
+from whispurrnet.disk.shelf_entry import Metrics
 from whispurrnet.gateway.app import create_app
 from whispurrnet.gateway.live import Live
 from whispurrnet.gateway.report import ReportAnswer
 from whispurrnet.gossip.resonance import normalise
+from whispurrnet.identity.instance import NodeIdentity, StorageMetrics
 from whispurrnet.node import status as snapshots
 from whispurrnet.node.discovering import Found
 from whispurrnet.node.feed import Feed
 from whispurrnet.node.identity import Identity
+from whispurrnet.node.membership import Membership
 from whispurrnet.node.peer import Message, Receipt
 from whispurrnet.node.settings import Settings
 from whispurrnet.node.spreading import Neighbour, Sent
+from whispurrnet.node.topology import MapLink, MapNode, Topology
 from whispurrnet.node.why import Why
 from whispurrnet.wire.ticket import Ticket
 
@@ -44,6 +49,7 @@ class FakePeer:
     queued = 0
     bytes_sent = 10
     bytes_received = 20
+    presence = ("away", "out for milk")
 
     def __init__(self) -> None:
         self.marked: list[Message] = []
@@ -84,12 +90,66 @@ class FakeTopic:
         return await self._feed.__anext__()
 
 
+class FakeObjects:
+    """A store in which nothing is."""
+
+    opened = True
+    fetched_bytes = 0
+    notes: tuple[str, ...] = ()
+    sets = SimpleNamespace(list=tuple)
+
+    async def list(self, **_: Any) -> list[Any]:
+        return []
+
+    async def metrics(self) -> Metrics:
+        return Metrics(objects=3, bytes=70, parts=1, quota=None, free_bytes=9, pinned=2)
+
+    def transfers(self) -> tuple[()]:
+        return ()
+
+
+class FakeChum:
+    """What a node says of itself and its network."""
+
+    def __init__(self) -> None:
+        self.waited: list[float] = []
+
+    async def identity(self) -> NodeIdentity:
+        storage = StorageMetrics(
+            objects=2, bytes=5, parts=0, quota_bytes=None, free_bytes=9, healthy=True
+        )
+        return NodeIdentity(
+            instance_id="aa" * 32,
+            node_type="chum",
+            capabilities=("objects",),
+            capability_bits=32,
+            storage=storage,
+            uptime_s=1.5,
+            status="Listening",
+            status_code=2,
+            lasting=True,
+            hardware="machine id",
+        )
+
+    async def topology(self, *, timeout_s: float) -> Topology:
+        self.waited.append(timeout_s)
+        if timeout_s == 1:
+            raise UsageError("this node takes no part in maps; set lan.topology = true")
+        me, you = "aa" * 32, "bb" * 32
+        nodes = (MapNode(me, "me", True, 0), MapNode(you, "you", False, 0))
+        return Topology(nodes, (MapLink(me, you, True),), 0.1, 0)
+
+
 class FakeNode:
     id = "cd" * 32
     name = "quiet-heron-41"
     listeners = ("/ip4/127.0.0.1/tcp/9000",)
 
     def __init__(self) -> None:
+        self.objects = FakeObjects()
+        self.chum = FakeChum()
+        self.asleep = False
+        self.slept: tuple[float | None, str] | None = None
         self.known_peers = (FakePeer(),)
         self.peers = self.known_peers
         self.whispers: list[tuple[Any, bytes, dict[str, Any]]] = []
@@ -106,6 +166,12 @@ class FakeNode:
         self.addresses: list[str] = []
         self.links: list[Any] = []
         self.fault: Exception | None = None
+        self.names: tuple[str, ...] = ()
+        self.meeting_places = 2
+        self.under: dict[str, tuple[Ticket, ...]] = {}
+        self.ends = True
+        self.presence = ("online", "")
+        self.membership = Membership(role="member", founder="aa" * 32, key="bb" * 32, links=2)
 
     @property
     def identity(self) -> Identity:
@@ -146,7 +212,8 @@ class FakeNode:
     def row(peer: FakePeer) -> snapshots.PeerStatus:
         names = snapshots.PeerStatus.__struct_fields__
         known = {name: getattr(peer, name) for name in names if hasattr(peer, name)}
-        return snapshots.PeerStatus(**known, seen_s=0.0)
+        presence, note = peer.presence
+        return snapshots.PeerStatus(**known | {"presence": presence, "note": note}, seen_s=0.0)
 
     def why_away(self, _: FakePeer) -> str:
         return ""
@@ -183,6 +250,28 @@ class FakeNode:
     async def emergency(self, payload: bytes, **options: Any) -> Sent:
         self.spread.append(("emergency", payload, options))
         return Sent("ee" * 16, self.near)
+
+    def register(self, name: str) -> None:
+        self.names = (*self.names, name)
+
+    def withdraw(self, name: str) -> None:
+        self.names = tuple(known for known in self.names if known != name)
+
+    def find(self, name: str) -> Feed[Ticket]:
+        feed: Feed[Ticket] = Feed(100, lossy=True)
+        feed.put(self.under.get(name, ()))
+        if self.ends:
+            feed.close()
+        return feed
+
+    def set_presence(self, state: str, note: str) -> None:
+        self.presence = (state, note)
+
+    def sleep(self, for_s: float | None, note: str) -> None:
+        self.asleep, self.slept = True, (for_s, note)
+
+    def wake(self) -> None:
+        self.asleep = False
 
     def neighbours(self) -> tuple[Neighbour, ...]:
         peer: Any = self.known_peers[0]

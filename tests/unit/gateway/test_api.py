@@ -16,6 +16,7 @@ from whispurrnet.base.errors import (
 )
 from whispurrnet.node.settings import Settings
 from whispurrnet.testing.virtual_loop import run
+from whispurrnet.wire.ticket import Ticket
 
 API = "/api/whispurrnet"
 PEER = "calm-finch-12"
@@ -408,3 +409,56 @@ def test_paths_that_are_not_there(calling: Any) -> None:
     assert missing.status_code == 404
     assert wrong.status_code == 405
     assert set(missing.json()) == {"error", "cause", "cure", "kind"}
+
+
+def test_names(calling: Any, node: Any) -> None:
+    ask = {"name": "our garden"}
+    before, registered, again, withdrawn = exchange(
+        calling,
+        ("GET", "/names", None),
+        ("POST", "/names", ask),
+        ("GET", "/names", None),
+        ("DELETE", "/names", ask),
+    )
+    assert before.json() == withdrawn.json() == {"names": [], "places": 2}
+    assert registered.json() == again.json() == {"names": ["our garden"], "places": 2}
+    assert one(calling, "POST", "/names", {"name": ""}).status_code == 400
+
+
+def test_who_is_found_under_a_name(calling: Any, node: Any) -> None:
+    tickets = [
+        Ticket(static_key=bytes((n,)) * 32, addresses=("/ip4/192.0.2.7/tcp/9000",), expires_s=77)
+        for n in (1, 1, 2, 3)
+    ]
+    node.under["our garden"] = tuple(tickets)
+    ask = {"name": "our garden", "count": 2, "timeout_s": 5}
+    found = one(calling, "POST", "/names/find", ask).json()
+    assert found["places"] == 2
+    assert [row["key"] for row in found["found"]] == ["01" * 32, "02" * 32]
+    assert found["found"][0]["ticket"] == tickets[0].text
+    assert found["found"][0]["expires_s"] == 77
+    nobody = one(calling, "POST", "/names/find", {"name": "their garden"})
+    assert nobody.json() == {"found": [], "places": 2}
+
+
+def test_a_search_takes_no_longer_than_asked(calling: Any, node: Any) -> None:
+    node.ends = False
+    node.under["our garden"] = (Ticket(static_key=b"k" * 32, addresses=("/memory/a",)),)
+    found = one(calling, "POST", "/names/find", {"name": "our garden", "timeout_s": 3})
+    assert len(found.json()["found"]) == 1
+    assert one(calling, "POST", "/names/find", {"name": "x", "timeout_s": 61}).status_code == 400
+
+
+def test_presence(calling: Any, node: Any) -> None:
+    ask = {"state": "busy", "note": "digging"}
+    before, told, after, wrong, long = exchange(
+        calling,
+        ("GET", "/presence", None),
+        ("POST", "/presence", ask),
+        ("GET", "/presence", None),
+        ("POST", "/presence", {"state": "dead"}),
+        ("POST", "/presence", {"state": "busy", "note": "x" * 121}),
+    )
+    assert before.json() == {"state": "online", "note": ""}
+    assert told.json() == after.json() == ask
+    assert (wrong.status_code, long.status_code) == (400, 400)

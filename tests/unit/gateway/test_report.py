@@ -14,6 +14,7 @@ import pytest
 import whispurrnet
 from whispurrnet.base.meter import COUNTERS
 from whispurrnet.gateway import report as made
+from whispurrnet.gateway.metrics import OBJECTS, storage
 from whispurrnet.gateway.report import changed, report, word
 from whispurrnet.gossip.spread_events import COUNTS
 from whispurrnet.node.settings import KEYS, Settings
@@ -31,7 +32,8 @@ WORDS = {
     *made.TRUSTS,
     *made.PLACES,
     *made.PROBLEMS,
-    *("ok", "problem", "not checked"),
+    *("ok", "problem", "not checked", "p50", "p99"),
+    *(metric.source for metric in OBJECTS),
     *(
         text
         for kind in KEYS.values()
@@ -96,7 +98,10 @@ async def full_of_needles(folder: Path) -> tuple[Any, set[str]]:
                 await eve.disconnect(eve.peers[0])
                 while node.known_peers[1].connected:
                     await anext(feed)
-            found = msgspec.to_builtins(report(node, node.settings))
+            await node.objects.add(NEEDLE.encode())
+            figures = await storage(node)
+            found = msgspec.to_builtins(report(node, node.settings, figures))
+            assert found["objects"]["objects"] == 1
     return found, secrets
 
 
@@ -128,6 +133,7 @@ def test_it_says_what_helps(found: tuple[Any, set[str]]) -> None:
     assert report["settings"]["identity.long_term"] is True
     assert report["problems"]["bootstrap"] == 1
     assert report["problems"][made.OTHER] >= 3
+    assert 0 <= report["processing_us"]["p50"] <= report["processing_us"]["p99"]
     here, gone = report["peers"]
     assert (here["connected"], here["path"], here["level"]) == (True, "direct memory", 3)
     assert (gone["connected"], gone["path"], gone["fault"]) == (False, "none", "the peer")

@@ -12,7 +12,6 @@ from whispurrnet.identity import persona
 from whispurrnet.identity.persona import (
     Persona,
     PersonaProof,
-    chum_instance_id,
     safety_number,
     verify_persona,
 )
@@ -108,14 +107,3 @@ def test_safety_number():
     assert text.replace(" ", "").isdecimal()
     assert text != safety_number(a, os.urandom(32))
     assert safety_number(a, a) != text
-
-
-def test_chum_instance_id():
-    ids = {
-        chum_instance_id(b"secret", b"machine", b"one"),
-        chum_instance_id(b"secret", b"machine", b"two"),
-        chum_instance_id(b"secret", b"machin", b"eone"),
-        chum_instance_id(b"other", b"machine", b"one"),
-    }
-    assert len(ids) == 4
-    assert all(len(one) == 32 for one in ids)

@@ -14,6 +14,7 @@ import pytest
 import whispurrnet
 from whispurrnet.discovery import beacon
 from whispurrnet.errors import HostError, UsageError
+from whispurrnet.gossip.contact import Contact
 from whispurrnet.identity.ephemeral import Ephemeral
 from whispurrnet.node import discovering
 from whispurrnet.node.discovering import Found, discover
@@ -153,7 +154,8 @@ def test_contacts_that_neighbours_told_of() -> None:
         async with whispurrnet.open(listen=(), **QUIET) as ada:
             key = os.urandom(32)
             expires_s = wall_ms() // 1000 + 600
-            ada.stack.gossiping.consider(key, ("/memory/nobody",), expires_s, ada.now())
+            contact = Contact(key, ("/memory/nobody",), expires_s)
+            ada.stack.gossiping.overlays[0].consider(contact, ada.now())
             (found,) = await discover(ada, "exchange")
             assert (found.key, found.id, found.name) == (key.hex(), "", "")
             assert not found.connected

@@ -12,6 +12,7 @@ from whispurrnet.base import errors
 from whispurrnet.base.errors import NetworkError, UsageError, WhispurrError
 from whispurrnet.base.machine import Tick
 from whispurrnet.node.driver import Driver, Port
+from whispurrnet.node.latency import EVERY, Figures
 from whispurrnet.stack import events
 from whispurrnet.testing.virtual_loop import run
 from whispurrnet.transport.link import NO_BINDING, NOBODY
@@ -532,5 +533,29 @@ def test_a_task_that_ends_does_not_end_the_others() -> None:
         rig.driver.spawn(nothing())
         await asyncio.sleep(10)
         assert not rig.runner.done()
+
+    running(test)
+
+
+def test_a_few_readings_are_timed_with_all_that_they_lead_to() -> None:
+    async def test(rig: Rig) -> None:
+        loop = asyncio.get_running_loop()
+        core, clock = rig.core, [100.0]
+        rig.driver._clock = lambda: clock[0]
+        heard = events.Warned("something")
+        core.effects[events.LinkData] = [heard]
+
+        def work(effect: Any) -> None:
+            clock[0] += 0.25 if effect is heard else 0.0
+
+        rig.on_news = work
+        link = FakeLink()
+        port = rig.accept(link)
+        assert rig.driver.latency.figures() is None
+        for _ in range(EVERY + 1):
+            port.link_data(link, b"data")  # type: ignore[arg-type]
+        assert len(core.all(events.LinkData)) == EVERY + 1
+        assert rig.driver.latency.figures() == Figures(p50_ms=250.0, p99_ms=250.0, samples=2)
+        rig.driver._clock = loop.time
 
     running(test)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from math import inf, nan
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,16 @@ import pytest
 from whispurrnet.base.errors import LimitError, NetworkError, UsageError
 from whispurrnet.gossip import membership
 from whispurrnet.gossip.standing import Standing
+from whispurrnet.node.latency import Figures, Latency
 from whispurrnet.node.settings import Settings
-from whispurrnet.node.spreading import Sent, Spreading
-from whispurrnet.stack import events, protocols
+from whispurrnet.node.spreading import (
+    PRESENCES_BURST,
+    PRESENCES_PER_S,
+    SLEEP_TOKENS,
+    Sent,
+    Spreading,
+)
+from whispurrnet.stack import events, protocols, roster
 from whispurrnet.testing.virtual_loop import run
 
 KEY = b"k" * 32
@@ -213,5 +221,66 @@ def test_a_feed_of_messages_makes_room_for_those_who_wait() -> None:
         feed.close()
         assert rig.released > 0
         assert closed == [feed]
+
+    playing(test)
+
+
+def test_a_search_that_is_refused_leaves_nothing() -> None:
+    async def test(rig: Rig) -> None:
+        rig._driver.error = UsageError("a name has 1 to 256 characters")
+        with pytest.raises(UsageError):
+            rig.find("")
+        assert rig._news.finds == {}
+
+    playing(test)
+
+
+def test_what_is_told_and_taken_can_be_looked_up() -> None:
+    async def test(rig: Rig) -> None:
+        rig.stack.meeting = SimpleNamespace(names=("our garden",), places=2)
+        rig.stack.shared = SimpleNamespace(presence=("busy", "digging"))
+        rig._driver.latency = Latency()
+        assert (rig.names, rig.meeting_places) == (("our garden",), 2)
+        assert rig.presence == ("busy", "digging")
+        assert rig.processing is None
+        rig._driver.latency.add(0.001)
+        assert rig.processing == Figures(p50_ms=1.0, p99_ms=1.0, samples=1)
+
+    playing(test)
+
+
+def test_a_presence_changes_no_more_often_than_peers_put_up_with() -> None:
+    async def test(rig: Rig) -> None:
+        rig.stack.shared = SimpleNamespace(presence=("online", ""))
+        rig.set_presence("online")
+        assert rig.seen == []
+        for n in range(PRESENCES_BURST):
+            rig.set_presence("busy", str(n))
+        with pytest.raises(LimitError):
+            rig.set_presence("away")
+        assert len(rig.seen) == PRESENCES_BURST < roster.PRESENCES_BURST
+        assert PRESENCES_PER_S < roster.PRESENCES_PER_S
+
+    playing(test)
+
+
+def test_sleep_costs_of_how_often_the_presence_may_change() -> None:
+    async def test(rig: Rig) -> None:
+        rig.stack.resting = SimpleNamespace(asleep=False)
+        for _ in range(PRESENCES_BURST // SLEEP_TOKENS):
+            rig.sleep(60.0, "good night")
+        assert rig.seen == [events.Sleep(60.0, "good night")] * (PRESENCES_BURST // SLEEP_TOKENS)
+        with pytest.raises(LimitError):
+            rig.sleep()
+        rig.stack.resting.asleep = True
+        assert rig.asleep
+        rig.sleep()
+        rig.wake()
+        assert rig.seen[-2:] == [events.Sleep(), events.Wake()]
+        for wrong in (0.0, -1.0, inf, nan):
+            with pytest.raises(UsageError):
+                rig.sleep(wrong)
+        with pytest.raises(UsageError):
+            rig.sleep(note="x" * 121)
 
     playing(test)

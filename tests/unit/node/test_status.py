@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from whispurrnet.gossip.spread_events import COUNTS
+from whispurrnet.node.latency import Figures
+from whispurrnet.node.membership import Membership
 from whispurrnet.node.peer import Peer
 from whispurrnet.node.status import Problem, debug, peer_status, stats, status
 
@@ -39,6 +41,7 @@ class FakeNode:
                 id=bytes([n]) * 32,
                 persona=None,
                 handle=n,
+                presence=("away", "out for milk"),
                 live=live() if up else None,
             )
             for n, up in enumerate(connected)
@@ -56,6 +59,9 @@ class FakeNode:
         self.intents = ("cats",)
         self.counters = {"sent": 4, "received": 5}
         self.extensions = ["journal"]
+        self.presence = ("busy", "digging")
+        self.membership = Membership(role="open")
+        self.processing: Figures | None = None
         self.loop = object()
         counts = {"rotations": 2.0, "z": 1.0}
         meter = SimpleNamespace(snapshot=lambda: counts)
@@ -125,6 +131,16 @@ def test_the_verdict(connected: tuple[bool, ...], problems: int, state: str, ver
     assert status(node).verdict == verdict
 
 
+def test_a_stranger_in_a_closed_realm_is_told_so() -> None:
+    node = make(True)
+    node.membership = Membership(role="outsider")
+    (problem,) = status(node).problems
+    assert problem.what == "no member"
+    assert "whispurr join" in problem.cure
+    node.membership = Membership(role="member")
+    assert not status(node).problems
+
+
 def test_being_alone_is_a_problem_with_a_cure_and_is_not_kept() -> None:
     node = make(False)
     for _ in range(2):
@@ -141,6 +157,7 @@ def test_the_whole_node_is_there_and_fits_json() -> None:
     assert (shown["expires_s"], shown["uptime_s"]) == (60.0, 12.3)
     assert (shown["listening"], shown["intents"]) == (["/memory/a"], ["cats"])
     assert [peer["connected"] for peer in shown["peers"]] == [True, False]
+    assert (shown["presence"], shown["note"]) == ("busy", "digging")
 
 
 def test_a_row_says_how_a_peer_is_or_why_it_is_away() -> None:
@@ -150,6 +167,8 @@ def test_a_row_says_how_a_peer_is_or_why_it_is_away() -> None:
     assert (up.path, up.suite, up.level, up.rtt_ms) == ("direct tcp", "Noise_XK", 3, 2.0)
     assert (up.seen_s, up.reason, up.cure) == (0.0, "", "")
     assert (up.trust, up.queued, up.bytes_sent, up.bytes_received) == ("verified", 6, 10, 20)
+    assert (up.presence, up.note) == ("away", "out for milk")
+    assert (away.presence, away.note) == ("offline", "")
     assert (away.path, away.seen_s, away.reason) == ("none", 3.2, "its cable")
     assert away.cure == f"whispurr why {away.name}; or: whispurr join TICKET"
 
@@ -168,6 +187,8 @@ def test_counters_bear_the_names_of_the_seeds(
         "messagesSent": 4,
         "messagesReceived": 5,
         "averageLatency": average,
+        "messageProcessingLatency": None,
+        "messageProcessingLatencyP99": None,
         "uptime": 12340,
         "activeExtensions": ["journal"],
         "gossipEfficiency": None,
@@ -188,6 +209,14 @@ def test_gossip_is_as_efficient_as_copies_are_new_in_all_shards() -> None:
     assert found["gossipEfficiency"] == 0.5
     assert (found["neighbours"], found["gossip"]["published"]) == (2, 2)
     assert found["gossip"]["received"] == 9
+
+
+def test_how_long_messages_take_bears_the_name_of_the_seed() -> None:
+    node = make(True)
+    node.processing = Figures(p50_ms=0.25, p99_ms=4.5, samples=7)
+    found = stats(node)
+    assert found["messageProcessingLatency"] == 0.25
+    assert found["messageProcessingLatencyP99"] == 4.5
 
 
 def test_figures_of_what_is_not_there_are_not_invented() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import whispurrnet
+from whispurrnet.crypto.sign import SigningKey
 from whispurrnet.errors import NetworkError, UsageError
 from whispurrnet.node import prospects
 from whispurrnet.node.prospects import blame, said_of, span
@@ -73,6 +74,11 @@ def test_a_connected_peer_by_which_path_and_as_what() -> None:
             assert "level 3" in text(answer)
             assert "round trip" in text(answer)
             assert "neighbour for 0 s (a friend), score" in text(answer)
+            assert "reads too slowly" not in text(answer)
+            live = ada.peers[0].record.live
+            assert live is not None
+            live.gossip.put(0, bytes(9 << 20), 5)
+            assert "it reads too slowly: 1 frames of the mesh made room" in text(why(ada, bob.name))
             await until(bob, lambda: bool(bob.peers))
             other = why(bob, ada.name)
             assert "it called us" in text(other)
@@ -88,6 +94,34 @@ def test_a_peer_that_takes_no_part_in_gossip() -> None:
             assert (answer.connected, answer.neighbour) == (True, False)
             assert "gossip is off here" in text(answer)
             assert "set gossip.enabled = true" in answer.cures
+
+    run(test)
+
+
+def test_a_peer_that_is_no_member_of_the_realm(tmp_path: Path) -> None:
+    key = SigningKey.from_bytes(b"f" * 32)
+    (tmp_path / "key").write_text((b"f" * 32).hex())
+    (tmp_path / "key").chmod(0o600)
+    closed = {"founder": key.public.hex()}
+    founder = {"membership": closed | {"key_file": str(tmp_path / "key")}}
+
+    async def test() -> None:
+        async with whispurrnet.open(
+            listen=(f"/memory/why-{next(PORTS)}",), **QUIET, **founder
+        ) as root:
+            for settings, ours, theirs in (
+                ({"membership": closed}, "this node is no member", "not shown that it is a member"),
+                ({}, "its closed realm only", "not shown that it is a member"),
+            ):
+                async with whispurrnet.open(listen=(), **QUIET, **settings) as ada:
+                    await ada.connect(root.ticket)
+                    assert ours in text(why(ada, root.name))
+                    await until(root, lambda: bool(root.peers))
+                    (there,) = root.peers
+                    answer = why(root, there.id)
+                    assert theirs in text(answer)
+                    assert "whispurr ticket --invite" in text(answer)
+                await until(root, lambda: not root.peers)
 
     run(test)
 
@@ -173,6 +207,10 @@ def test_an_address_that_nobody_calls() -> None:
             waiting.cancel()
             with contextlib.suppress(asyncio.CancelledError, NetworkError):
                 await waiting
+            answer = why(ada, CLOSED)
+            assert "nobody calls it any more" in answer.verdict
+            assert "nothing listens there" in answer.verdict
+            assert answer.place == "the peer"
 
     run(test)
 

@@ -39,6 +39,7 @@ def test_liars_are_found_out() -> None:
 
     run = live("liar")
     assert errors(run) >= 10
+    run.world.run(90.0)
     verdicts = [
         stack.shared.verdict(record, run.world.now)
         for stack in (run.world.nodes[name] for name in run.honest)

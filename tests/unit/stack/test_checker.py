@@ -11,6 +11,7 @@ from whispurrnet.gossip import stamp
 from whispurrnet.gossip.envelope import BUCKETS, Inside, Realm, parse, seal
 from whispurrnet.gossip.spread import Unwelcome
 from whispurrnet.stack.checker import (
+    COPIES_MAX,
     EARLY_S,
     HASHCASH,
     LATE_S,
@@ -182,3 +183,83 @@ def weak(rig: Rig) -> bytes:
         envelope = parse(body[STAMP_BYTES:])
         if not stamp.verify(envelope.id, envelope.expiry_s, body[1:STAMP_BYTES], BITS + 1):
             return body
+
+
+def test_a_copy_of_what_was_admitted_is_not_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig()
+    body = solved(rig.raw())
+    message = rig.admit(body)
+    monkeypatch.setattr("whispurrnet.stack.checker.parse", None)
+    assert rig.checker.inspect(bytes(bytearray(body)), 8.0) is message
+
+
+def test_what_was_not_admitted_is_read_each_time() -> None:
+    rig = Rig()
+    foreign = solved(rig.raw(realm=OTHER))
+    for _ in range(2):
+        with pytest.raises(ProtocolError):
+            rig.admit(foreign)
+    assert rig.checker.inspect(foreign, 7.0) is not rig.checker.inspect(foreign, 7.0)
+
+
+def test_what_differs_in_a_byte_is_no_copy() -> None:
+    rig = Rig()
+    body = solved(rig.raw())
+    message = rig.admit(body)
+    for at in (0, 1, STAMP_BYTES + 40, len(body) - 17, len(body) - 1):
+        other = bytearray(body)
+        other[at] ^= 1
+        read = rig.checker.inspect(bytes(other), 7.0)
+        assert read is not message
+        assert (read.id == message.id) == (at < STAMP_BYTES), "the stamp is not part of the id"
+
+
+def test_a_copy_that_comes_too_late_is_refused_as_before() -> None:
+    rig = Rig()
+    body = solved(rig.raw(ttl_s=60))
+    rig.admit(body)
+    rig.wall_s += 60 + LATE_S
+    with pytest.raises(ProtocolError):
+        rig.checker.inspect(body, 7.0 + 60 + LATE_S)
+
+
+def test_only_so_many_are_known_byte_by_byte() -> None:
+    rig = Rig(bits=0)
+    bodies = [stamped(None, rig.raw()) for _ in range(COPIES_MAX + 1)]
+    read = [rig.admit(body) for body in bodies]
+    assert rig.checker.inspect(bodies[0], 7.0) is not read[0]
+    assert rig.checker.inspect(bodies[-1], 7.0) is read[-1]
+
+
+def outcome(checker: Checker, body: bytes, now: float) -> tuple[object, ...]:
+    """What becomes of a body that comes now."""
+    try:
+        read = checker.inspect(body, now)
+    except ProtocolError as error:
+        return ("malformed", str(error))
+    facts = (read.envelope, round(read.expires_at, 3), read.stamped_s)
+    try:
+        checker.admit(read, body, now)
+    except ProtocolError as error:
+        return (*facts, str(error))
+    return facts
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_known_byte_by_byte_changes_no_answer(seed: int) -> None:
+    """A walk: messages, copies, copies with a changed byte, over minutes; one checker forgets."""
+    rng, rig = Random(seed), Rig(bits=0)
+    bodies: list[bytes] = []
+    now = 7.0
+    for _ in range(150):
+        step_s = rng.choice([0, 0, 1, 10, 70])
+        now, rig.wall_s = now + step_s, rig.wall_s + step_s
+        if not bodies or rng.random() < 0.3:
+            ttl_s = int(rig.wall_s - NOW_S) // 10 * 10 + rng.choice([0, 60, 300])
+            realm = rng.choice([REALM, REALM, OTHER])
+            bodies.append(stamped(None, rig.raw(realm=realm, ttl_s=ttl_s)))
+        body = bytearray(rng.choice(bodies))
+        if rng.random() < 0.3:
+            body[rng.randrange(len(body))] ^= 1 << rng.randrange(8)
+        fresh = Checker(REALM, 0, rig.difficulty, lambda: int(rig.wall_s * 1000))
+        assert outcome(rig.checker, bytes(body), now) == outcome(fresh, bytes(body), now)

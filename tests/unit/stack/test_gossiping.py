@@ -304,3 +304,14 @@ def test_a_rotation_keeps_the_neighbours() -> None:
     assert one.author == rig.stack("alice").shared.identity.id
     (record,) = rig.stack("bob").roster
     assert one.peer == record.handle
+
+
+def test_frames_that_make_room_for_others_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig().add("alice", "bob").connect("alice bob")
+    alice = rig.stack("alice")
+    (record,) = alice.roster
+    monkeypatch.setattr("whispurrnet.stack.outbox.FRAMES_MAX", 2)
+    for n in range(5):
+        alice.gossiping.send(record.handle, frame.GOSSIP, b"%d" % n, 5)
+    assert record.live is not None
+    assert record.live.gossip.dropped == alice.shared.meter.get("gossip_dropped") == 3

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import pytest
 
-from whispurrnet.base.errors import UsageError
+from whispurrnet.base.errors import LimitError, UsageError
 from whispurrnet.gossip.contact import Contact
 from whispurrnet.sim.world import Wire, World
 from whispurrnet.stack import events, greeting
@@ -52,6 +52,36 @@ def test_who_knows_the_name_finds_who_is_registered_under_it() -> None:
     assert village.found("ben") == [village.key("anna")]
     assert village.found("cora") == []
     assert [e.done for e in village.news["cora"] if isinstance(e, events.FoundName)][-1]
+
+
+def test_who_is_registered_is_found_by_whoever_asks_it() -> None:
+    """With no meeting place but itself: two people on one network, and nobody else."""
+    village = Village("anna")
+    village.tell("well", events.Register("our well"))
+    village.tell("anna", events.FindName(1, "our well"))
+    assert village.found("anna") == [village.key("well")]
+
+
+def test_two_who_know_the_same_many_choose_the_same_few() -> None:
+    village = Village()
+    for number in range(20):
+        village.world.add(f"place {number}", QUIET)
+    for guest, order in (("anna", range(20)), ("ben", range(19, -1, -1))):
+        village.world.add(guest, QUIET)
+        for number in order:
+            village.world.connect(guest, f"place {number}")
+    village.world.run(20.0)
+    chosen = {}
+    for guest in ("anna", "ben"):
+        stack = village.world.nodes[guest]
+        handles = stack.meeting._points("our garden")
+        records = [stack.shared.roster.get(handle) for handle in handles]
+        chosen[guest] = {record.static_key for record in records if record is not None}
+    assert len(chosen["anna"]) == len(chosen["ben"]) == 8
+    assert len(chosen["anna"] & chosen["ben"]) >= 6, "all but perhaps each other"
+    village.tell("anna", events.Register("our garden"))
+    village.tell("ben", events.FindName(1, "our garden"))
+    assert village.found("ben") == [village.key("anna")]
 
 
 def test_a_new_key_is_left_under_the_name_and_a_withdrawn_one_is_gone() -> None:
@@ -140,3 +170,43 @@ def test_who_said_goodbye_for_good_is_not_called_as_a_neighbour() -> None:
     village.world.connect("well", "anna")
     village.world.run(village.world.now + 10.0)
     assert record.live is not None
+
+
+@pytest.mark.parametrize("name", ["", "x" * 257, "\ud800"])
+def test_a_name_that_cannot_be_is_refused_at_once_and_harms_nothing(name: str) -> None:
+    """Also while nobody is there: else it would break the session with the first who comes."""
+    village = Village()
+    village.world.add("anna", QUIET)
+    anna = village.world.nodes["anna"]
+    for event in (events.Register(name), events.FindName(1, name)):
+        with pytest.raises(UsageError):
+            anna.handle(event, village.world.now)
+    assert anna.meeting.names == ()
+    assert anna.meeting._refs == {}
+    village.world.connect("anna", "well")
+    village.world.run(village.world.now + 5.0)
+    assert anna.meeting.places == 1
+
+
+def test_only_so_many_names_also_while_nobody_is_there() -> None:
+    village = Village()
+    village.world.add("anna", QUIET)
+    anna, now = village.world.nodes["anna"], village.world.now
+    for n in range(64):
+        anna.handle(events.Register(f"garden {n}"), now)
+    with pytest.raises(LimitError):
+        anna.handle(events.Register("one more"), now)
+    anna.handle(events.Register("garden 7"), now)
+    anna.handle(events.Withdraw("garden 0"), now)
+    anna.handle(events.Register("one more"), now)
+    assert anna.meeting.names[-1] == "one more"
+    assert anna.meeting.places == 0
+
+
+def test_what_a_slow_peer_makes_us_drop_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("whispurrnet.stack.outbox.FRAMES_MAX", 2)
+    village = Village("anna")
+    anna, now = village.world.nodes["anna"], village.world.now
+    for n in range(5):
+        anna.handle(events.Register(f"garden {n}"), now)
+    assert anna.shared.meter.get("gossip_dropped") > 0

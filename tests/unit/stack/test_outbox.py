@@ -88,3 +88,30 @@ def test_it_is_a_stable_priority_queue(steps: list[tuple[int, bool]]) -> None:
                 assert parts[1] == b"%d" % best[1]
         assert len(box) == len(model)
         assert box.priority() == (-min(model)[0] if model else None)
+
+
+def test_who_puts_is_told_what_made_room() -> None:
+    box = Outbox()
+    assert box.put(frame.GOSSIP, bytes(outbox.BYTES_MAX - 1), 5) == 0
+    assert box.put(frame.GOSSIP, b"a", 6) == 0
+    assert box.put(frame.GOSSIP, b"b", 6) == 1
+    assert box.put(frame.GOSSIP, bytes(outbox.BYTES_MAX + 1), 10) == 3
+    assert (len(box), box.dropped) == (0, 4)
+
+
+@given(st.lists(st.tuples(st.integers(0, LANES - 1), st.integers(0, 40))), st.integers(0, 400))
+def test_all_that_fits_is_what_one_after_the_other_gives(
+    frames: list[tuple[int, int]], room: int
+) -> None:
+    box, model = Outbox(), Outbox()
+    for lane, size in frames:
+        for each in (box, model):
+            each.put(frame.GOSSIP, bytes(size), lane)
+    expected: list[bytes] = []
+    left = room
+    while parts := model.pull(left):
+        expected += parts
+        left -= sum(map(len, parts))
+    assert box.pull_all(room) == expected
+    assert sum(map(len, expected)) <= room
+    assert (len(box), box.bytes) == (len(model), model.bytes)
