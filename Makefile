@@ -91,8 +91,9 @@ COMPILE = $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --no-heade
 
 lock: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-tools
-	$(COMPILE) --extra dev --extra l1 --extra mdns --output-file requirements-dev.lock pyproject.toml
-	$(COMPILE) --extra l1 --extra mdns --constraint requirements-dev.lock \
+	$(COMPILE) --extra dev --extra l1 --extra mdns --extra cdc --extra zstd --output-file \
+		requirements-dev.lock pyproject.toml
+	$(COMPILE) --extra l1 --extra mdns --extra cdc --extra zstd --constraint requirements-dev.lock \
 		--output-file requirements.lock pyproject.toml
 
 clean:

@@ -147,7 +147,7 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Measure what was asked for; 1 if a run of ours failed."""
     chosen = arguments()
-    whole = {"rpc_p50": "rpc", "rpc_64": "rpc", "rss_link": "rss"}
+    whole = {part: name for name, parts in PARTS.items() for part in parts if name in ASKED}
     asked = dict.fromkeys(whole.get(name, name) for name in chosen.figures or ASKED)
     ours_failed = False
     for name in asked:

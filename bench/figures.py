@@ -22,6 +22,9 @@ class Figure(NamedTuple):
 GOSSIP = ("gossip_one", "gossip_ten")
 """Delivered to nine receivers together; ten nodes in one process, and in ten."""
 
+OBJECTS = ("object_one", "object_four", "object_sync", "object_whisper")
+"""One source; four that are held to 20 MB/s each; 100,000 of 1 KiB; whispers meanwhile."""
+
 FIGURES = {
     "handshake": Figure("handshakes/s", 350, 530),
     "oneway": Figure("messages/s", 250_000, 650_000),
@@ -31,6 +34,13 @@ FIGURES = {
     "bulk": Figure("MB/s", 400, 700),
     "gossip_one": Figure("messages/s", 1_500, 20_000),
     "gossip_ten": Figure("messages/s", 1_500, 20_000),
+    "object_one": Figure("MB/s", 300, 500),
+    "object_four": Figure("MB/s", 70, 78),
+    "object_sync": Figure("s", 20, 8, less=True),
+    "object_whisper": Figure("ms", 20, 5, less=True),
+    "reconcile": Figure("KiB", 64, 24, less=True),
+    "reconcile_rounds": Figure("round trips", 3, 3, less=True),
+    "reconcile_cpu": Figure("ms", 200, 50, less=True),
     "import": Figure("s", 0.30, 0.15, less=True),
     "rss": Figure("MB", 60, 45, less=True),
     "rss_link": Figure("kB", 80, 40, less=True),
@@ -40,13 +50,21 @@ FIGURES = {
 PARTS = {name: (name,) for name in FIGURES} | {
     "rpc": ("rpc_p50", "rpc_64"),
     "rss": ("rss", "rss_link"),
+    "reconcile": ("reconcile", "reconcile_rounds", "reconcile_cpu"),
 }
 """What can be asked for, and the figures that come of it."""
 
-ASKED = ("handshake", "oneway", "acked", "rpc", "bulk", *GOSSIP, "import", "rss", "idle")
+ASKED = (
+    *("handshake", "oneway", "acked", "rpc", "bulk", *GOSSIP, *OBJECTS, "reconcile"),
+    *("import", "rss", "idle"),
+)
 """All of it, in order."""
 
-OURS = dict.fromkeys(GOSSIP, "bench.ours_gossip")
+OURS = {
+    **dict.fromkeys(GOSSIP, "bench.ours_gossip"),
+    **dict.fromkeys(OBJECTS, "bench.ours_objects"),
+    "reconcile": "bench.reconcile",
+}
 """Which module of ours measures what; the rest is `bench.ours`."""
 
 PEERS = {
@@ -68,7 +86,12 @@ GOSSIP_PEERS = {
     "libp2p": "bench.peers.libp2p_gossip",
     "jslibp2p": "bench.peers.jslibp2p_gossip",
 }
+OBJECT_PEERS = {
+    "wormhole": "bench.peers.wormhole_",
+    "reticulum": "bench.peers.reticulum",
+}
 COMPARED = {
+    "object_one": OBJECT_PEERS,
     **dict.fromkeys(("handshake", "oneway", "acked", "rpc", "bulk"), PEERS),
     **dict.fromkeys(GOSSIP, GOSSIP_PEERS),
 }
@@ -90,5 +113,6 @@ RATIOS = {
     "rpc_64": (Ratio("iroh", 15),),
     "rpc_p50": (Ratio("zenoh", 1, aim=True),),
     "handshake": (Ratio("reticulum", 1.5),),
+    "object_one": (Ratio("wormhole", 3), Ratio("reticulum", 10)),
     **dict.fromkeys(GOSSIP, (Ratio("libp2p", 5), Ratio("jslibp2p", 10, aim=True))),
 }

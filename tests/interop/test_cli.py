@@ -312,6 +312,34 @@ def test_the_mesh_from_the_command_line(tmp_path: Path) -> None:
             assert secret not in report
 
 
+def test_two_who_know_a_name_meet_by_a_third_who_does_not(tmp_path: Path) -> None:
+    """Without gossip, which would bring them together anyway."""
+    alone = {"LAN_ENABLED": "false", "GOSSIP_ENABLED": "false"}
+    shell = Shell(tmp_path, LISTEN="/ip4/127.0.0.1/tcp/0", PORT="0", **alone)
+    with shell.up() as ada, shell.up() as well, shell.up() as eve:
+        assert shell.run("name", "register", *ada.api, stdin="our garden\n", code=4)
+        for one in (ada, eve):
+            shell.run("join", well.facts["ticket"], *one.api)
+        assert shell.json("name", "list", *ada.api) == {"names": ["our garden"], "places": 1}
+        ends = time.monotonic() + 30
+        while True:
+            found = shell.run("name", "find", *eve.api, "--output", "json", stdin="our garden\n")
+            if found.returncode == 0:
+                break
+            assert (found.returncode, time.monotonic() < ends) == (4, True), found.stderr
+        (row,) = json.loads(found.stdout)["found"]
+        joined = shell.run("join", row["ticket"], *eve.api)
+        assert ada.facts["name"] in joined.stdout
+        shell.run("presence", "busy", "--note", "digging", *ada.api)
+        notes = {peer["id"]: peer["note"] for peer in shell.json("peers", *eve.api)}
+        while notes[ada.facts["id"]] != "digging":
+            assert time.monotonic() < ends + 30, notes
+            notes = {peer["id"]: peer["note"] for peer in shell.json("peers", *eve.api)}
+        assert "busy: digging" in shell.run("status", *eve.api).stdout
+        shell.run("name", "withdraw", "our garden", *ada.api)
+        assert shell.run("name", "find", "our garden", *well.api, code=4)
+
+
 def test_discover_hears_beacons(shell: Shell) -> None:
     with shell.up() as ada, shell.up() as bob:
         tokens = ("discover", "--method", "multicast", "--count", "1", "--timeout", "20")

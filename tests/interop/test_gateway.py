@@ -172,7 +172,7 @@ def test_no_request_makes_it_fail(served: Served, mode: GenerationMode) -> None:
 
         @hypothesis.given(case=operation.as_strategy(generation_mode=mode))
         @hypothesis.settings(
-            max_examples=40,
+            max_examples=15,
             deadline=None,
             database=None,
             suppress_health_check=list(hypothesis.HealthCheck),

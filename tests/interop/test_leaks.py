@@ -35,6 +35,8 @@ CALL = "MarkerOfCall"
 STREAM = "MarkerOfStream"
 FAULT = "MarkerOfFault"
 NETWORK = "marker of the network"
+NAME = "marker of a name"
+NOTE = "marker of a note"
 TOPIC_KEY = b"MarkerOfTopicKey".ljust(32, b"x")
 HOSTILE = [
     (frame.GOSSIP, b"\0\1\0" + BODY * 40),
@@ -43,7 +45,7 @@ HOSTILE = [
 ]
 """A push, a stem and a message of membership that are none."""
 
-MARKERS = [BODY.decode(), TOPIC, CALL, STREAM, FAULT, NETWORK]
+MARKERS = [BODY.decode(), TOPIC, CALL, STREAM, FAULT, NETWORK, NAME, NOTE]
 
 
 class Everything(logging.Handler):
@@ -139,6 +141,15 @@ async def spread(node: whispurrnet.Node, other: whispurrnet.Node, secrets: Secre
             kinds.discard((await anext(heard)).kind)
     heard.close()
     assert node.neighbours()
+    other.register(NAME)
+    node.set_presence("busy", NOTE)
+    async for found in node.find(NAME):
+        secrets.texts.add(found.text)
+    for name in ("", NAME * 100):
+        with pytest.raises(WhispurrError):
+            node.register(name)
+    with pytest.raises(WhispurrError):
+        node.set_presence(NOTE)
     with pytest.raises(WhispurrError):
         await node.broadcast(BODY * 100_000)
     with pytest.raises(WhispurrError):

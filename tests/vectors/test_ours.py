@@ -22,10 +22,10 @@ from whispurrnet.identity.ephemeral import (
     validate_seed_id,
     verify_successor,
 )
+from whispurrnet.identity.instance import chum_instance_id
 from whispurrnet.identity.persona import (
     Persona,
     PersonaProof,
-    chum_instance_id,
     safety_number,
     verify_persona,
 )
