@@ -62,7 +62,10 @@ format: $(STAMP)
 
 soak: $(STAMP)
 	SOAK=1 FUZZ_RUNS=$(FUZZ_RUNS_SOAK) HYPOTHESIS_PROFILE=soak \
-		$(BIN)/python -m pytest -n $(WORKERS) --timeout $(SOAK_TIMEOUT_S) tests/fuzz tests/sim tests/interop/test_churn.py
+		$(BIN)/python -m pytest -n $(WORKERS) --timeout $(SOAK_TIMEOUT_S) tests/fuzz tests/sim tests/interop/test_churn.py \
+		tests/interop/test_send_kills.py tests/interop/test_object_kills.py \
+		tests/interop/test_object_memory.py tests/interop/test_object_paths.py \
+		tests/interop/test_object_whispers.py tests/interop/test_object_hostile.py
 
 bench: $(STAMP) $(BENCH_VENV)/.installed $(BENCH_JS)/.installed
 	$(BIN)/python -m bench --peers

@@ -93,15 +93,14 @@ def test_liars_are_found_and_the_store_stays_intact(tmp_path: Path, lies: tuple[
 
 
 def test_an_object_that_no_disk_can_hold(tmp_path: Path) -> None:
-    """Its id is honest: it is as large as an object may be, and made of zeros."""
+    """Its id is honest: it is as large as an object may be, and made of zeros. We fetch no such."""
 
     async def story(place: Place) -> None:
         liar = await place.keeper(settings(), program=LIAR)
         taker = await place.keeper(settings(tmp_path / "taker"), program=LIAR)
         oid = (await liar.order("endless"))["oid"]
         came = await get(taker, oid, liar)
-        assert "no room" in came["why"], came
-        assert str(tmp_path / "taker") in came["why"]
+        assert "the limit is" in came["why"], came
         assert (await taker.order("list"))["objects"] == []
         small = tmp_path / "small"
         digest = random_file(small, MIB)
@@ -210,7 +209,11 @@ def test_a_store_that_was_damaged_is_repaired_from_who_has_it(tmp_path: Path) ->
             taker = await place.keeper(settings(store))
             said = list(taker.notes)
             for oid, digest in zip(oids, digests, strict=True):
-                assert (await get(taker, oid, giver)).get("complete")
+                came = await get(taker, oid, giver)
+                if "was damaged" in came.get("why", ""):  # found when it was looked at
+                    said.append(came["why"])
+                    came = await get(taker, oid, giver)
+                assert came.get("complete"), came
                 try:
                     await taker.order("export", oid=oid, to=str(tmp_path / "out"))
                 except AssertionError as error:  # damage that shows only when it is read

@@ -20,7 +20,8 @@ from threading import RLock
 from typing import Any
 
 from whispurrnet.base.errors import HostError, ProtocolError
-from whispurrnet.store.object import Header
+from whispurrnet.store.object import Header, Mode
+from whispurrnet.wire.ids import OBJECT_ID_BYTES
 
 NAME = "index.sqlite"
 _VERSION = 1
@@ -51,10 +52,36 @@ TABLES: dict[str, str] = {
     ),
     "kept": "name TEXT PRIMARY KEY, value BLOB NOT NULL",
 }
+_NOT_DAMAGE = (
+    *(sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM),
+    *(sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN),
+)
+"""What goes wrong with a database that is not damaged."""
+
 _INDEXES = ("CREATE INDEX IF NOT EXISTS member_child ON member (child)",)
 
 Row = tuple[Any, ...]
 Values = Sequence[object] | Mapping[str, object]
+
+
+def _schema(base: sqlite3.Connection) -> Row:
+    """Make the tables that are not there; the names of all, and how they were made."""
+    for table, columns in TABLES.items():
+        base.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
+    for index in _INDEXES:
+        base.execute(index)
+    return tuple(base.execute("SELECT name, sql FROM sqlite_master ORDER BY name"))
+
+
+def _is_expected(base: sqlite3.Connection) -> bool:
+    """Whether the tables are those that a new database has; `quick_check` does not look at that."""
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        try:
+            return _schema(base) == _schema(fresh)
+        except sqlite3.OperationalError as error:
+            if "no such" in str(error):
+                return False
+            raise
 
 
 class Index:
@@ -83,9 +110,9 @@ class Index:
             if self._where is not None and self._where.exists():
                 try:
                     self._base = self._open()
-                except sqlite3.DatabaseError as error:
-                    if isinstance(error, sqlite3.OperationalError):
-                        raise  # busy, full, not ours: not damaged
+                except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_DAMAGE:
+                        raise
                     damaged = _set_aside(self._where, aside, name_ms)
             if self._where is None or damaged is not None or not hasattr(self, "_base"):
                 self._base = self._open()
@@ -178,10 +205,10 @@ class Index:
                     f"{self._where} has version {version}, and this program reads {_VERSION}; "
                     "use the release that wrote it"
                 )
-            for table, columns in TABLES.items():
-                base.execute(f"CREATE TABLE IF NOT EXISTS {table} ({columns})")
-            for index in _INDEXES:
-                base.execute(index)
+            if not _is_expected(base):
+                raise sqlite3.DatabaseError("the names of its tables are damaged")
+            if not all(map(_can_be, base.execute("SELECT * FROM object"))):
+                raise sqlite3.DatabaseError("what it says of an object is damaged")
             base.execute(f"PRAGMA user_version = {_VERSION}")
         except BaseException:
             base.close()
@@ -255,9 +282,16 @@ def _readable(base: sqlite3.Connection, table: str) -> Iterator[Row]:
 
 
 def _can_be(row: Row) -> bool:
-    """Whether the row of an object has a header. Its bytes are checked when they are read."""
+    """Whether the row of an object makes sense. Its bytes are checked when they are read."""
+    _, oid, raw, size, chunks, place, state, *_ = row
     try:
-        Header.unpack(row[2])
+        header = Header.unpack(raw)
+        return (
+            len(oid) == OBJECT_ID_BYTES
+            and size == header.size
+            and place in {INLINE, FILE, REFERENCE}
+            and state in {PART, WHOLE, GONE}
+            and (header.mode is Mode.CDC or chunks == header.chunks)
+        )
     except (ProtocolError, TypeError):
         return False
-    return True

@@ -6,10 +6,10 @@ import struct
 from collections.abc import Iterator
 
 from whispurrnet.base.bounded import LruDict
-from whispurrnet.base.errors import HostError
+from whispurrnet.base.errors import HostError, ProtocolError
 from whispurrnet.disk.shelf_index import Index
 from whispurrnet.store.object import CUTS_HEAD, HASH_BYTES, PAGE_LEAVES, Header, Mode, Page
-from whispurrnet.store.outline import Outline
+from whispurrnet.store.outline import Growing, Outline
 from whispurrnet.wire.ids import ObjectId
 
 _CACHED_MAX = 256
@@ -27,6 +27,18 @@ class Pages:
         """Keep one page, in a transaction of its own."""
         with self._index.change() as base:
             base.execute("INSERT OR REPLACE INTO page VALUES (?, ?, ?, ?, ?)", _row(oid, page))
+            self._cache.put((oid, page.index), page)
+
+    def drop_if_damaged(self, oid: ObjectId, header: Header, number: int) -> None:
+        """Prove a page again, and forget it if the database is wrong: then it is asked for anew."""
+        page = self.get(oid, number)
+        try:
+            if page is not None:
+                Growing(oid).put(header.pack(), page)
+        except ProtocolError:
+            with self._index.change() as base:
+                base.execute("DELETE FROM page WHERE oid = ? AND number = ?", (oid, number))
+                self._cache.pop((oid, number))
 
     @staticmethod
     def rows(outline: Outline) -> Iterator[tuple[bytes, int, bytes, bytes, bytes]]:

@@ -23,7 +23,7 @@ from whispurrnet.disk.shelf_files import Files, opened, told
 from whispurrnet.disk.shelf_index import FILE, GONE, INLINE, PART, REFERENCE, WHOLE, Index
 from whispurrnet.disk.shelf_pages import Pages
 from whispurrnet.disk.shelf_parts import Part, Parts
-from whispurrnet.store.object import CUTS_HEAD, Header, Mode, leaf, small_id
+from whispurrnet.store.object import CUTS_HEAD, PAGE_LEAVES, Header, Mode, leaf, small_id
 from whispurrnet.wire.ids import ObjectId
 
 _BATCH = 512
@@ -286,6 +286,8 @@ class Reading:
                 shelf_files.write_at(file, 0, [data])
             aside = self._files.set_aside(fresh, f"{oid.hex()}.{index}")
             part, record = self._parts.get(oid), self.record(oid)
+            if (known := part or record) is not None and not known.header.inline:
+                self._pages.drop_if_damaged(oid, known.header, index // PAGE_LEAVES)
             if part is not None:
                 part.have.clear(index)
                 self._parts.sync(oid)

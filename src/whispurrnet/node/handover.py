@@ -214,6 +214,7 @@ class Taking:
                     try:
                         await fetching
                     finally:
+                        fetching.stop()  # for who cancels us; what came stays
                         for task in beside:
                             task.cancel()
             except* NetworkError as failed:

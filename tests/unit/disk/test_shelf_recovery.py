@@ -382,3 +382,40 @@ def test_bits_are_kept_in_order() -> None:
         bits.fill(count)
         assert bits.runs() == (((0, count),) if count else ())
         assert bits.count == count
+
+
+def test_a_damaged_page_is_found_and_asked_for_again(tmp_path: Path) -> None:
+    data = some(4 * CHUNK)
+    with shelf(None) as source:
+        with shelf(tmp_path / "a") as one:
+            entry = source.add_bytes(data)
+            bring(source, entry, one)
+        with sqlite3.connect(tmp_path / "a" / "index.sqlite") as base:
+            (leaves,) = base.execute("SELECT leaves FROM page").fetchone()
+            base.execute("UPDATE page SET leaves = ?", (bytes((leaves[0] ^ 1,)) + leaves[1:],))
+        base.close()
+        with shelf(tmp_path / "a") as one:
+            with pytest.raises(HostError, match="chunk 0 of object"):
+                one.read(entry.oid, 0)
+            assert one.page(entry.oid, 0) is None
+            bring(source, entry, one, [0])
+            one.finish(entry.oid)
+            assert whole(one, entry.oid) == data
+
+
+@pytest.mark.parametrize("column", ["value", "name"])
+def test_a_database_with_damaged_names_is_set_aside(tmp_path: Path, column: str) -> None:
+    with shelf(tmp_path / "a") as one:
+        entry = one.add_bytes(b"hello")
+    with sqlite3.connect(tmp_path / "a" / "index.sqlite") as base:
+        base.execute("PRAGMA writable_schema = ON")
+        base.execute(
+            "UPDATE sqlite_master SET sql = replace(sql, ?, 'xxxxx') WHERE name = 'kept'",
+            (f"{column} ",),
+        )
+    base.close()
+    with shelf(tmp_path / "a") as one:
+        assert any("damaged" in note for note in one.notes)
+        assert whole(one, entry.oid) == b"hello"
+        one.keep("a", b"b")
+        assert one.kept("a") == b"b"

@@ -32,7 +32,7 @@ class Disk:
         self.stored: list[Any] = []
         shelf = Shelf(None, quota_bytes=4 * MIB, wall_ms=lambda: 1_700_000_000_000)
         self.shelf = shelf
-        self.disk = ObjectDisk(shelf, self.told.append, self.stored.append)
+        self.disk = ObjectDisk(shelf, self.told.append, self.stored.extend)
 
     async def read(self, wanted: Any) -> Any:
         before = len(self.told)
