@@ -75,28 +75,30 @@ async def served(
     level: int, kind: str, size: int, limit: int = 0, sources: int = 1
 ) -> AsyncIterator[tuple[whispurrnet.Node, list[whispurrnet.Peer], str]]:
     """A node here, connected to those that have it, and the name of what they have."""
-    far = [
-        subprocess.Popen(  # noqa: ASYNC220 - there is nothing yet that it could hold up
-            [sys.executable, "-m", "bench.ours_objects", "serve"]  # noqa: RUF005 - one a line
-            + [str(level), kind, str(size), str(limit)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(sources)
-    ]
-    try:
-        told: list[dict[str, str]] = []
-        for process in far:
-            assert process.stdout is not None
-            told.append(json.loads(process.stdout.readline()))
-        async with whispurrnet.open(settings(level)) as node:
-            peers = [await node.connect(one["ticket"]) for one in told]
-            yield node, peers, told[0]["name"]
-    finally:
-        for process in far:
-            process.kill()
-            process.wait()
+    with tempfile.TemporaryDirectory() as folder:  # what they leave behind is gone with it
+        far = [
+            subprocess.Popen(  # noqa: ASYNC220 - there is nothing yet that it could hold up
+                [sys.executable, "-m", "bench.ours_objects", "serve"]  # noqa: RUF005 - one a line
+                + [str(level), kind, str(size), str(limit)],
+                env=os.environ | {"TMPDIR": folder},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(sources)
+        ]
+        try:
+            told: list[dict[str, str]] = []
+            for process in far:
+                assert process.stdout is not None
+                told.append(json.loads(process.stdout.readline()))
+            async with whispurrnet.open(settings(level)) as node:
+                peers = [await node.connect(one["ticket"]) for one in told]
+                yield node, peers, told[0]["name"]
+        finally:
+            for process in far:
+                process.kill()
+                process.wait()
 
 
 async def object_one(level: int) -> Results:

@@ -55,7 +55,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     endgame: int = 8
     """The last chunks of an object, so many, are asked of two sources."""
 
-    read_ahead: int = 4
+    read_ahead: int = 8
     """How many chunks of 256 KiB are read from the disk ahead, of one object for one peer."""
 
     held_bytes: int = 32 * 1024 * 1024
