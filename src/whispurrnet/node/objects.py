@@ -6,6 +6,7 @@ and checked. Nobody gets anything that was not shared with him.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -14,8 +15,9 @@ from whispurrnet.base.bounded import LruDict
 from whispurrnet.base.errors import HostError, UsageError
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.disk.shelf import Shelf
+from whispurrnet.node import sealed
 from whispurrnet.node.fetching import Fetching, Progress
-from whispurrnet.node.holdings import Holdings
+from whispurrnet.node.holdings import Holdings, ObjectInfo
 from whispurrnet.node.object_disk import ObjectDisk
 from whispurrnet.node.parts import Part
 from whispurrnet.node.peer import Peer
@@ -24,6 +26,7 @@ from whispurrnet.node.sets import Sets
 from whispurrnet.stack import events, object_events
 from whispurrnet.store import access, transfer_events
 from whispurrnet.store.messages import Metrics
+from whispurrnet.store.sealing import new_key
 from whispurrnet.wire.ids import ObjectId, parse_object_id
 
 if TYPE_CHECKING:
@@ -105,6 +108,45 @@ class Objects(Holdings):
     def notes(self) -> list[str]:
         """What was found damaged or lost, in words for people."""
         return self._disk.shelf.notes if self._disk is not None else []
+
+    # Sealed objects
+
+    async def seal(
+        self, what: bytes | str | Path, *, pin: bool = True
+    ) -> tuple[ObjectInfo, Secret]:
+        """Keep bytes, or a file, so that whoever keeps a copy knows nothing of it but its size.
+
+        Returns:
+            The object, and its key of 32 bytes: without that nobody can open it again.
+
+        Raises:
+            UsageError: There is no such file.
+            HostError: It cannot be read, or the disk is full.
+            LimitError: It does not fit the quota.
+        """
+        disk, key = self._open(), new_key(secrets.token_bytes)
+
+        def work() -> ObjectInfo:
+            content = what if isinstance(what, bytes) else Path(what)
+            entry = sealed.add(disk.shelf, content, key)
+            if pin:
+                disk.shelf.pin(entry.oid)
+            return self._info(entry)
+
+        return self._added(await disk.do(work)), key
+
+    async def unseal(
+        self, oid: str, key: bytes, to: str | Path, *, overwrite: bool = False
+    ) -> None:
+        """Open a sealed object that is here into a file, whole or not at all.
+
+        Raises:
+            UsageError: It is not here, is not sealed, or something is in the way.
+            AuthError: The key is wrong.
+            HostError: The disk is full or broken.
+        """
+        disk, wanted = self._open(), _oid(oid)
+        await disk.do(lambda: sealed.export(disk.shelf, wanted, key, Path(to), overwrite=overwrite))
 
     # Sharing
 
