@@ -46,6 +46,9 @@ class Exchange:
         self._links = links
         self.transfer = Transfer(shared.config.transfer, rng)
         self.grants = Grants(shared.entropy)
+        self.moved = True
+        """Whether something happened to the transfer core since its deadline was looked at."""
+        self._due: float | None = None
         self._guests: dict[int, Guest] = {}
         self._held: dict[int, dict[bytes, Secret]] = {}
         """The capabilities that we show to each peer, by root."""
@@ -89,9 +92,12 @@ class Exchange:
 
     @property
     def deadline(self) -> float | None:
-        """When something is due."""
-        dues = (self.transfer.deadline, self.sets.deadline)
-        return min((due for due in dues if due is not None), default=None)
+        """When something is due; asked after each event of the node, so it is remembered."""
+        if self.moved:
+            self.moved = False
+            self._due = self.transfer.deadline
+        due, other = self._due, self.sets.deadline
+        return other if due is None or (other is not None and other < due) else due
 
     # Peers
 
@@ -103,7 +109,7 @@ class Exchange:
         self._guests[peer] = Guest(
             record.id, live.keys.hash, initiator=not live.initiator, persona=record.persona
         )
-        live.objects = Pulled(self.transfer, peer)
+        live.objects = Pulled(self, peer)
         for root, cap in self._held.get(peer, {}).items():
             self._prove(live, root, cap)
         self.handle(transfer_events.Up(peer), now)
@@ -218,11 +224,13 @@ class Exchange:
 
     def handle(self, event: transfer_events.Event, now: float) -> None:
         """Give the core an event, and do what it wants, or have it done."""
+        self.moved = True
         self._perform(self.transfer.handle(event, now), now)
 
     def sent(self, now: float) -> None:
-        """Something was pulled: do what follows from that."""
-        self._perform(self.transfer.drain(), now)
+        """Records were sealed: do what follows from what was pulled for them."""
+        if self.moved:
+            self._perform(self.transfer.drain(), now)
 
     def _perform(self, effects: Sequence[transfer_events.Effect], now: float) -> None:
         for effect in effects:
@@ -277,10 +285,11 @@ class Exchange:
 class Pulled:
     """What one session sends of objects, when it has nothing else to send."""
 
-    __slots__ = ("_peer", "_transfer")
+    __slots__ = ("_exchange", "_peer", "_transfer")
 
-    def __init__(self, transfer: Transfer, peer: int) -> None:
-        self._transfer = transfer
+    def __init__(self, exchange: Exchange, peer: int) -> None:
+        self._exchange = exchange
+        self._transfer = exchange.transfer
         self._peer = peer
 
     def waits(self) -> bool:
@@ -289,4 +298,5 @@ class Pulled:
 
     def pull(self, room: int) -> Sequence[bytes | memoryview]:
         """One frame in parts, if one fits."""
+        self._exchange.moved = True
         return self._transfer.pull(self._peer, room)
