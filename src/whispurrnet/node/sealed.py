@@ -5,7 +5,7 @@ These functions wait for the disk: call them in threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def export(shelf: Shelf, oid: ObjectId, key: bytes, to: Path, *, overwrite: bool
 
 
 @contextmanager
-def _blocks(what: bytes | Path) -> Iterator[tuple[int, Iterator[bytes]]]:
+def _blocks(what: bytes | Path) -> Generator[tuple[int, Iterator[bytes]]]:
     """The size, and all of it in pieces."""
     if isinstance(what, bytes):
         yield len(what), iter((what,))
@@ -77,7 +77,7 @@ def _blocks(what: bytes | Path) -> Iterator[tuple[int, Iterator[bytes]]]:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _told(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
