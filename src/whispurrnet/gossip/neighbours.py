@@ -106,7 +106,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Neighbours of one network: IPv4 /24, IPv6 /48."""
 
     per_inviter: int = 5
-    """Neighbours invited by one member."""
+    """Neighbours of one branch of a closed realm: let in by one invitee of the founder, or by
+    those whom it let in."""
 
     passive: int = 64
     """Contacts remembered."""
@@ -202,7 +203,7 @@ class Up(msgspec.Struct, frozen=True):
     """Its network (`contact.prefix_of_host` of where it really is); empty counts nowhere."""
     friend: bool
     inviter: bytes = b""
-    """Who invited it; empty if nobody did."""
+    """Its branch of a closed realm (`trust.chain.Member`); empty counts nowhere."""
 
 
 class Down(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from whispurrnet.store.object import HASH_BYTES, HEADER_BYTES
 REFUSAL_CHARS_MAX: Final = 200
 
 U32: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
-U64: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+U63: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 """A size, a count or a time; the last bit is left out, so that any database keeps it."""
 
 Oid: TypeAlias = Annotated[bytes, Meta(min_length=HASH_BYTES, max_length=HASH_BYTES)]

@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Meta
 
 from whispurrnet.base.errors import ProtocolError
-from whispurrnet.store.fields import U32, U64, Oid, RawHeader, Run, Words
+from whispurrnet.store.fields import U32, U63, Oid, RawHeader, Run, Words
 from whispurrnet.store.object import (
     CUTS_HEAD,
     HASH_BYTES,
@@ -155,14 +155,14 @@ class NotHere(msgspec.Struct, frozen=True, array_like=True, tag=9):
 class Metrics(msgspec.Struct, frozen=True, array_like=True, tag=10):
     """How full our store is; sent only to whom we let know [STORAGE_METRICS]."""
 
-    objects: U64
-    bytes: U64
-    parts: U64
+    objects: U63
+    bytes: U63
+    parts: U63
     """Objects of which only some chunks are there."""
-    quota: U64
+    quota: U63
     """In bytes; 0 is none."""
-    free_bytes: U64
-    pinned: U64
+    free_bytes: U63
+    pinned: U63
 
 
 class Access(msgspec.Struct, frozen=True, array_like=True, tag=11):

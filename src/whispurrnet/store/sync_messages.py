@@ -14,6 +14,9 @@ from typing import Annotated, Final, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from whispurrnet.store.fields import U63, Oid, Words
+from whispurrnet.store.object import OBJECT_MAX
+
 VERSION_LEAST, VERSION_MOST = 1, 1
 """The versions of this protocol that we speak."""
 
@@ -23,15 +26,11 @@ OIDS_MAX = 512
 """How many objects may be asked about in one message."""
 ENTRIES_MAX = 256
 """How many may be announced in one."""
-TEXT_MAX = 200
 
-Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 U8 = Annotated[int, Meta(ge=0, le=255)]
-U63 = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Size = Annotated[int, Meta(ge=0, le=1 << 44)]
+Size = Annotated[int, Meta(ge=0, le=OBJECT_MAX)]
 Frame = Annotated[bytes, Meta(max_length=FRAME_MAX)]
-Oids = Annotated[tuple[Bytes32, ...], Meta(max_length=OIDS_MAX)]
-Text = Annotated[str, Meta(max_length=TEXT_MAX)]
+Oids = Annotated[tuple[Oid, ...], Meta(max_length=OIDS_MAX)]
 
 # Why a set is not opened, or no longer open. An unknown number is read as NO_ACCESS.
 NO_ACCESS: Final = 1
@@ -52,7 +51,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
     time_s: U63
     """When it came into the set, in unix seconds."""
-    oid: Bytes32
+    oid: Oid
     size: Size
     """In bytes; good for choosing a way to fetch it, no more."""
     collection: bool = False
@@ -65,7 +64,7 @@ Entries = Annotated[tuple[Entry, ...], Meta(max_length=ENTRIES_MAX)]
 class SyncOpen(msgspec.Struct, frozen=True, array_like=True, tag=20):
     """Let me follow this set. May be sent again, as with a proof that was lacking."""
 
-    set: Bytes32
+    set: Oid
     least: U8
     most: U8
     nonce: U63
@@ -77,37 +76,37 @@ class SyncOpen(msgspec.Struct, frozen=True, array_like=True, tag=20):
 class SyncOpened(msgspec.Struct, frozen=True, array_like=True, tag=21):
     """You may; we speak this version."""
 
-    set: Bytes32
+    set: Oid
     version: U8
 
 
 class SyncRefused(msgspec.Struct, frozen=True, array_like=True, tag=22):
     """You may not, or no longer [ERROR]."""
 
-    set: Bytes32
+    set: Oid
     code: U8
-    text: Text
+    text: Words
     """For people."""
 
 
 class SyncQuery(msgspec.Struct, frozen=True, array_like=True, tag=23):
     """A query of `wire.reconcile` [OBJECT_SYNC]; one at a time."""
 
-    set: Bytes32
+    set: Oid
     query: Frame
 
 
 class SyncAnswer(msgspec.Struct, frozen=True, array_like=True, tag=24):
     """The answer to it [OBJECT_SYNC]."""
 
-    set: Bytes32
+    set: Oid
     answer: Frame
 
 
 class SyncEnd(msgspec.Struct, frozen=True, array_like=True, tag=25):
     """I have compared, and announced to you what you lack."""
 
-    set: Bytes32
+    set: Oid
     all: bool
     """Whether that was all; otherwise compare yourself."""
 
@@ -115,21 +114,21 @@ class SyncEnd(msgspec.Struct, frozen=True, array_like=True, tag=25):
 class SyncDescribe(msgspec.Struct, frozen=True, array_like=True, tag=26):
     """Announce these to me: I know no more than their ids."""
 
-    set: Bytes32
+    set: Oid
     oids: Oids
 
 
 class SyncAnnounce(msgspec.Struct, frozen=True, array_like=True, tag=27):
     """These are in the set, and complete with all below them [announceObjects]."""
 
-    set: Bytes32
+    set: Oid
     entries: Entries
 
 
 class SyncClose(msgspec.Struct, frozen=True, array_like=True, tag=28):
     """I follow no longer."""
 
-    set: Bytes32
+    set: Oid
 
 
 SyncMessage: TypeAlias = (
