@@ -135,7 +135,9 @@ class ObjectDisk:
         self._writing = False
         if not future.cancelled() and not self._closed:
             ended: list[moves.Done | moves.Failed] = []
-            for told in future.result():
+            results = future.result()
+            self._drop({told.oid for told in results if isinstance(told, moves.StoreFailed)})
+            for told in results:
                 if isinstance(told, moves.Done | moves.Failed):
                     ended.append(told)
                 else:
@@ -144,13 +146,28 @@ class ObjectDisk:
                 self._stored(ended)
         self._write_on()
 
+    def _drop(self, failed: set[ObjectId]) -> None:
+        """What else waits for these was of the fetch that ends: it must not end the next one."""
+        if failed:
+            self._to_write = [
+                wanted
+                for wanted in self._to_write
+                if isinstance(wanted, moves.StoreSmall) or wanted.oid not in failed
+            ]
+
     def _write(self, batch: Sequence[Writing]) -> list[Written]:
-        """Do all of it; chunks of one object that follow one another in one go."""
+        """Do all of it; chunks of one object that follow one another in one go.
+
+        Of an object of which something could not be written, nothing more is.
+        """
         told: list[Written] = []
+        failed: set[ObjectId] = set()
         at = 0
         while at < len(batch):
             first = batch[at]
             at += 1
+            if not isinstance(first, moves.StoreSmall) and first.oid in failed:
+                continue
             if isinstance(first, moves.Store):
                 chunks = [(first.index, first.data)]
                 while at < len(batch):
@@ -162,6 +179,7 @@ class ObjectDisk:
                 told.append(self._write_chunks(first.oid, chunks))
             else:
                 told += self._write_one(first)
+            failed |= {one.oid for one in told[-1:] if isinstance(one, moves.StoreFailed)}
         return told
 
     def _write_chunks(self, oid: ObjectId, chunks: list[tuple[int, bytes]]) -> events.Event:

@@ -151,6 +151,42 @@ def test_what_cannot_be_written_is_told() -> None:
     play(story)
 
 
+def test_what_waits_of_a_fetch_that_failed_does_not_end_the_next_one() -> None:
+    """In the same batch as what failed, and in the queue behind it; others are written."""
+    outline, chunks = cut(some(2 * CHUNK))
+    oid = outline.id
+    other, its = cut(some(CHUNK + 1))
+    gate = threading.Event()
+
+    async def story() -> None:
+        async with disks() as one:
+            write_many, tried = one.shelf.write_many, list[ObjectId]()
+
+            def full(wanted: ObjectId, given: list[tuple[int, bytes]]) -> None:
+                tried.append(wanted)
+                gate.wait(10)
+                if wanted == oid:
+                    raise HostError("the disk is full; make room")
+                write_many(wanted, given)
+
+            one.shelf.write_many = full  # type: ignore[method-assign]
+            one.disk.write(moves.Begin(other.id, other.header))
+            one.disk.write(moves.StorePage(other.id, other.header, other.page(0)))
+            one.disk.write(moves.Store(oid, 0, chunks[0]))
+            one.disk.write(moves.Store(other.id, 0, its[0]))
+            one.disk.write(moves.Store(oid, 1, chunks[1]))
+            await until(lambda: tried)
+            one.disk.write(moves.Store(oid, 1, chunks[1]))
+            one.disk.write(moves.Store(other.id, 1, its[1]))
+            gate.set()
+            await until(lambda: moves.Stored(other.id, (1,)) in one.told)
+            failed = [told for told in one.told if isinstance(told, moves.StoreFailed)]
+            assert failed == [moves.StoreFailed(oid, "the disk is full; make room")]
+            assert tried == [oid, other.id, other.id]
+
+    play(story)
+
+
 def test_a_slow_disk_that_writes_does_not_hold_up_what_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
