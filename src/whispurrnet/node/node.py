@@ -28,7 +28,9 @@ from whispurrnet.node.memory import keep_freed_memory
 from whispurrnet.node.news import News
 from whispurrnet.node.objects import Objects
 from whispurrnet.node.peer import Message, Peer
+from whispurrnet.node.problems import problems_of
 from whispurrnet.node.settings import Settings
+from whispurrnet.node.status import Problem
 from whispurrnet.node.targets import target_of
 from whispurrnet.node.words import name_of
 from whispurrnet.stack import events, protocols
@@ -195,25 +197,9 @@ class Node(Conversation):
         return self.stack.gossiping.hearing.keyring.intents()
 
     @property
-    def problems(self) -> list[snapshots.Problem]:
+    def problems(self) -> list[Problem]:
         """What is not as it should be, with a cure."""
-        found = [*self._listening.problems, *self.bootstrap.problems(self.now())]
-        if self.settings.enable_stealth:
-            found.append(
-                snapshots.Problem(
-                    "stealth is only partly there",
-                    "the beacon is off, but traffic is not shaped yet: times and amounts show",
-                    "do not rely on it against somebody who watches the line",
-                )
-            )
-        cure = 'if no proxy of yours stands there, set session.outer_binding = "refuse"'
-        found += [
-            snapshots.Problem(text, "a proxy, or somebody else", cure) for text in self.warnings
-        ]
-        for what, reason in self.failures.items():
-            why, _, cure = reason.partition("; ")
-            found.append(snapshots.Problem(what, why, cure))
-        return found
+        return problems_of(self, self._listening.problems)
 
     def status(self) -> snapshots.Status:
         """The whole node at one moment."""

@@ -22,7 +22,7 @@ from whispurrnet.wire.codec import Codec
 
 VERSION = 1
 ADDRESSES_MAX = 8
-ADDRESS_BYTES_MAX = 200
+ADDRESS_BYTES_MAX = 255
 PRESENCE_STATES = ("online", "away", "busy", "asleep")
 PRESENCE_NOTE_MAX = 120
 PRESENT = ("online", "")
@@ -32,9 +32,11 @@ INITIATOR, RESPONDER = 0, 1
 
 # Capabilities
 GOSSIPS, SHARED, KEEP, MEETS, CLOSED_REALM, OBJECTS, MAPPED = 1, 2, 4, 8, 16, 32, 64
+RELAYS, WEBRTC = 128, 256
 """It takes part in gossip; its address may be told to others; it wants this very session to last
 (a person asked for it); others may meet under a name through it; all that only with members;
-it speaks of objects; it may be named in maps of the local network."""
+it speaks of objects; it may be named in maps of the local network; it carries links of others to
+each other; it can make links over WebRTC."""
 
 # Why a session ends, in a GOODBYE
 CLOSED, SHUTTING_DOWN, DUPLICATE, FULL, REVOKED, PRUNED = range(6)

@@ -12,17 +12,15 @@ from typing import TypeAlias
 from whispurrnet.base.bounded import TokenBucket
 from whispurrnet.base.errors import (
     AuthError,
-    IdentityChanged,
     LimitError,
     NetworkError,
     ProtocolError,
     UsageError,
     WhispurrError,
 )
-from whispurrnet.crypto.kex import Level, kem
+from whispurrnet.crypto.kex import kem
 from whispurrnet.crypto.keys import Secret
 from whispurrnet.direct import courier
-from whispurrnet.identity.persona import PersonaProof, verify_persona
 from whispurrnet.session import channel, handshake
 from whispurrnet.session.channel import Channel
 from whispurrnet.session.mux import Mux
@@ -31,8 +29,9 @@ from whispurrnet.stack import events, greeting
 from whispurrnet.stack.live import Live
 from whispurrnet.stack.opening import Opening
 from whispurrnet.stack.roster import Record
-from whispurrnet.stack.sessions import CHANNEL_BINDING, Sessions
+from whispurrnet.stack.sessions import Sessions
 from whispurrnet.stack.shared import LINK, Shared
+from whispurrnet.stack.vouching import persona_of
 from whispurrnet.trust.policy import Verdict
 from whispurrnet.wire import frame
 
@@ -231,7 +230,7 @@ class Links(Sessions):
         assert proof is not None
         if opening.dial is not None and shared.calls.get(opening.dial) is None:
             raise NetworkError("the call was given up meanwhile")
-        persona = self._check_persona(opening, live, hello.persona)
+        persona = persona_of(shared, opening, live, hello.persona)
         record = shared.roster.find(proof.id, persona)
         if record is None:
             if not self.has_place(now):
@@ -298,33 +297,6 @@ class Links(Sessions):
         shared.out += shared.calls.met(record.static_key, record.handle, now)
         for watcher in self.watchers:
             watcher.up(record, live, now)
-
-    def _check_persona(
-        self, opening: Opening, live: Live, proof: PersonaProof | None
-    ) -> bytes | None:
-        """The long-term identity the peer proves, if any; an error if it should be another."""
-        shared = self._shared
-        role = greeting.RESPONDER if live.initiator else greeting.INITIATOR
-        persona = None
-        if (
-            live.level >= Level.L5
-            and opening.used_psk == "none"
-            and not (proof and proof.mldsa_key)
-        ):
-            raise AuthError(
-                "level 5 authenticates by something quantum-safe too: an invite, a network_secret, "
-                "or on both sides identity.long_term and identity.post_quantum = true"
-            )
-        if proof is not None:
-            persona = verify_persona(proof, live.keys.export(CHANNEL_BINDING), role)
-            shared.pins.admit(persona, psk_used=opening.used_psk == "pairwise")
-        call = shared.calls.get(opening.dial) if opening.dial is not None else None
-        if call is not None and call.persona is not None and call.persona != persona:
-            raise IdentityChanged(
-                "the node that answered does not hold the long-term identity in the ticket; "
-                "ask for a new ticket over a channel you trust"
-            )
-        return persona
 
     def _newcomer_wins(self, old: Live, new: Live, now: float) -> bool:
         """Which of two sessions with one peer stays: the same answer on both sides.

@@ -55,6 +55,8 @@ PROTOCOLS = (
     Protocol(frame.VIEW, "VIEW", "gossip.membership", "who is a neighbour of whom in the mesh"),
     Protocol(frame.RENDEZVOUS, "RENDEZVOUS", "discovery.rendezvous", "meeting under a name"),
     Protocol(frame.OBJECT, "OBJECT", "store.transfer", "objects: asked for, proven, in step"),
+    Protocol(frame.RELAY, "RELAY", "nat.relay", "places at a relay, and circuits through it"),
+    Protocol(frame.SIGNAL, "SIGNAL", "nat.signal", "offers and answers of WebRTC"),
 )
 
 _D, _C, _P, _G = "direct", "control", "peer", "gossip"

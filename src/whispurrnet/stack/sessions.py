@@ -331,6 +331,22 @@ class Sessions:
             if not replaced:
                 shared.out += shared.calls.lost(target, now)
 
+    def paused(self, event: events.LinkPaused, now: float) -> None:
+        """The buffer of a link is full: seal nothing more for it."""
+        del now
+        live = self.states.get(event.link)
+        if isinstance(live, Live):
+            live.paused = True
+            self.dirty.pop(live.link, None)
+
+    def resumed(self, event: events.LinkResumed, now: float) -> None:
+        """It has room again."""
+        del now
+        live = self.states.get(event.link)
+        if isinstance(live, Live):
+            live.paused = False
+            self.dirty[live.link] = live
+
     def has_place(self, now: float) -> bool:
         """Whether one more peer may be here, perhaps because a session that nobody needs ends."""
         connected = sum(record.live is not None for record in self._shared.roster)

@@ -99,8 +99,8 @@ class Stack:
             events.Tick: self._on_tick,
             events.LinkUp: self.links.up,
             events.LinkDown: self.links.down,
-            events.LinkPaused: self._on_paused,
-            events.LinkResumed: self._on_resumed,
+            events.LinkPaused: self.links.paused,
+            events.LinkResumed: self.links.resumed,
             events.DialFailed: self._finding.dial_failed,
             events.Datagram: self._finding.datagram,
             events.Suspended: self.links.suspended,
@@ -282,18 +282,6 @@ class Stack:
                     self.resting.sent(live, now)
         self.shared.out += self.courier.drain()
         self.exchange.sent(now)
-
-    def _on_paused(self, event: events.LinkPaused, now: float) -> None:
-        live = self.links.states.get(event.link)
-        if isinstance(live, Live):
-            live.paused = True
-            self.links.dirty.pop(live.link, None)
-
-    def _on_resumed(self, event: events.LinkResumed, now: float) -> None:
-        live = self.links.states.get(event.link)
-        if isinstance(live, Live):
-            live.paused = False
-            self.links.dirty[live.link] = live
 
     def _mark(self, peer: int) -> None:
         """This peer's session has something to send."""

@@ -33,6 +33,8 @@ GOSSIP = 7
 VIEW = 8
 RENDEZVOUS = 9
 OBJECT = 10
+RELAY = 11
+SIGNAL = 12
 
 PROTOCOLS = {
     PADDING: "padding",
@@ -46,6 +48,8 @@ PROTOCOLS = {
     VIEW: "view",
     RENDEZVOUS: "rendezvous",
     OBJECT: "object",
+    RELAY: "relay",
+    SIGNAL: "signal",
 }
 """The names of the frame types, for documents and for `debug`."""
 
