@@ -31,6 +31,9 @@ INLINE, FILE, REFERENCE = 0, 1, 2
 # And of how far it is: on its way, whole, or to be removed when the machine stopped.
 PART, WHOLE, GONE = 0, 1, 2
 
+UNREADABLE = (sqlite3.Error, OverflowError, UnicodeDecodeError)
+"""What reading a damaged database may raise: even its error messages hold damaged names."""
+
 TABLES: dict[str, str] = {
     "object": (
         "id INTEGER PRIMARY KEY, oid BLOB NOT NULL UNIQUE, header BLOB NOT NULL,"
@@ -218,7 +221,7 @@ class Index:
     def _take_over(self, damaged: Path) -> int:
         """Copy what can be read of a damaged database; how many objects that was."""
         self._base.execute("BEGIN")
-        with _copied(damaged) as copy, suppress(sqlite3.Error):
+        with _copied(damaged) as copy, suppress(*UNREADABLE):
             old = sqlite3.connect(copy)
             with closing(old):
                 for table in TABLES:
@@ -276,7 +279,7 @@ def _readable(base: sqlite3.Connection, table: str) -> Iterator[Row]:
     for order in ("ASC", "DESC"):
         try:
             yield from base.execute(f"SELECT * FROM {table} ORDER BY rowid {order}")  # noqa: S608
-        except (sqlite3.Error, OverflowError):
+        except UNREADABLE:
             continue
         return
 

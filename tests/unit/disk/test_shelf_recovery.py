@@ -419,3 +419,26 @@ def test_a_database_with_damaged_names_is_set_aside(tmp_path: Path, column: str)
         assert whole(one, entry.oid) == b"hello"
         one.keep("a", b"b")
         assert one.kept("a") == b"b"
+
+
+def test_a_database_whose_schema_is_no_text_is_set_aside(tmp_path: Path) -> None:
+    """A byte of what makes it up is turned into one that no text has, each in turn."""
+    with shelf(tmp_path / "a") as one:
+        entry = one.add_bytes(b"hello")
+        one.keep("a", b"b")
+    path = tmp_path / "a" / "index.sqlite"
+    sound = path.read_bytes()
+    found = 0
+    for name in (b"object", b"kept", b"page", b"small"):
+        at = -1
+        while (at := sound.find(name, at + 1)) >= 0:
+            damaged = bytearray(sound)
+            damaged[at] = 0xA0
+            shutil.rmtree(tmp_path / "b", ignore_errors=True)
+            shutil.copytree(tmp_path / "a", tmp_path / "b")
+            (tmp_path / "b" / "index.sqlite").write_bytes(damaged)
+            with shelf(tmp_path / "b") as one:
+                found += bool(one.notes)
+                one.add_bytes(b"hello")
+                assert whole(one, entry.oid) == b"hello"
+    assert found > 10
