@@ -13,10 +13,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import Condition, Lock, Thread
 
 from whispurrnet.base.errors import HostError, LimitError, UsageError
 from whispurrnet.disk import shelf_files
+from whispurrnet.disk.direct import Direct, after
 from whispurrnet.disk.shelf_entry import Bitmap
 from whispurrnet.disk.shelf_files import Files, opened, told
 from whispurrnet.disk.shelf_index import FILE, PART, WHOLE, Index
@@ -27,7 +29,7 @@ from whispurrnet.wire.ids import ObjectId
 SYNC_BYTES = 16 * 2**20
 SYNC_S = 1.0
 LARGE_BYTES = 64 * 2**20
-"""Of parts from this size on, nothing stays in the system's memory."""
+"""Parts from this size on are written past the system's memory, and nothing of them stays there."""
 PARTS_MAX = 10_000
 """How many objects may be on their way at once."""
 SPARE_BYTES = 64 * 2**20
@@ -80,6 +82,7 @@ class Parts:
         self._wake = Condition()
         self._closed = False
         self._thread: Thread | None = None
+        self._direct = Direct()
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -148,14 +151,18 @@ class Parts:
         if part.header.inline:
             part.data = bytes(chunks[0][1])
         else:
-            with told(self._files.folder), opened(self._files.part(oid), os.O_WRONLY) as file:
-                for offset, run in _runs(places):
-                    shelf_files.write_at(file, offset, run)
+            self._write_runs(self._files.part(oid), part.header.size, _runs(places))
         with part.lock:
             for index, _ in chunks:
                 part.have.set(index)
         if not part.header.inline:
             self._note(oid, part, sum(len(data) for _, data in chunks))
+
+    def _write_runs(self, path: Path, size: int, runs: list[tuple[int, list[Data]]]) -> None:
+        with told(self._files.folder), opened(path, os.O_WRONLY) as file:
+            for offset, run in runs:
+                done = self._direct.write(path, offset, run) if size >= LARGE_BYTES else 0
+                shelf_files.write_at(file, offset + done, after(run, done))
 
     def sync(self, oid: ObjectId) -> None:
         """Force a part to the disk, and mark what is there."""
