@@ -13,6 +13,7 @@ from whispurrnet.extensions.filesync import members
 from whispurrnet.extensions.filesync.index import fold
 from whispurrnet.extensions.filesync.members import Enter, Facts, Members, Say
 from whispurrnet.extensions.filesync.messages import (
+    VERSION,
     Hello,
     Member,
     No,
@@ -153,10 +154,11 @@ def test_bodies_are_messages_or_refused() -> None:
     codec = SyncCodec()
     rng = Random(5)
     good = [
-        Hello(1, b"f" * 16, 5, b"n" * 16, False),
+        Hello(VERSION, b"f" * 16, 5, b"n" * 16, False),
         Member(b"p" * 32, 7, b"t" * 8),
         Part(b"t" * 8, False, 9, (File("a", b"x" * 32, 1, True, 2, ((1, 1),), 1, 1, 3),)),
         No(1, "no"),
+        No(2, "no", b"f" * 16),
     ]
     for message in good:
         assert codec.decode(codec.encode(message)) == [message]
@@ -221,8 +223,8 @@ def visits() -> tuple[int, int]:
                 proofs = [m.proof for m in heard if isinstance(m, Member)] or [b"0" * 32]
                 lie = rng.choice(
                     [
-                        Hello(1, folder_of(b"", EVE), 7, nonce, rng.random() < 0.5),
-                        Hello(1, folder_of(KEY, EVE), 7, nonce, rng.random() < 0.5),
+                        Hello(VERSION, folder_of(b"", EVE), 7, nonce, rng.random() < 0.5),
+                        Hello(VERSION, folder_of(KEY, EVE), 7, nonce, rng.random() < 0.5),
                         Member(rng.choice(proofs), 0, rng.choice(talks)),
                     ]
                 )

@@ -23,6 +23,8 @@ from whispurrnet.cli.errands import Wanted, bar, from_thread, settings_for
 from whispurrnet.cli.fault import Exit, Fault
 from whispurrnet.cli.flags import loop_factory
 from whispurrnet.cli.render import note, say, show_json, size, table
+from whispurrnet.cli.sealing import SEALED, add_sealed, check_sealing, refuse_keys, write
+from whispurrnet.cli.secret_key import OBJECT_VARIABLE, object_key
 from whispurrnet.cli.sending import Sending, serve_ticket
 from whispurrnet.node.handover import Handover, State
 from whispurrnet.node.holdings import ObjectInfo
@@ -115,7 +117,7 @@ def _lines(infos: list[ObjectInfo]) -> list[str]:
         (
             info.oid[:16],
             size(info.size),
-            "folder" if info.collection else "file",
+            "folder" if info.collection else "sealed" if info.mode == SEALED else "file",
             "whole" if info.complete else "in part",
             "pinned" if info.pinned else "",
             "where it was" if info.reference else "here",
@@ -137,13 +139,24 @@ def add(
     public: Annotated[
         bool, Parameter(negative="", help="It is no secret, and may be packed on its way.")
     ] = False,
+    sealed: Annotated[
+        bool, Parameter(negative="", help="Encrypt them; each gets a key, which is told once.")
+    ] = False,
+    key_file: Annotated[
+        Path | None, Parameter(help="Write the key of the sealed object there; new.")
+    ] = None,
     folder: Folder = None,
 ) -> int:
     """Keep files and folders, pinned, under the ids of what they are."""
     if not paths:
         raise Fault("There is nothing to add", "", "whispurr objects add FILE...", Exit.USAGE)
+    if sealed or key_file is not None:
+        check_sealing(paths, key_file, sealed=sealed, open_mode=cdc or public)
 
     async def work() -> int:
+        if sealed:
+            async with _alone(folder_of(folder)) as node:
+                return await add_sealed(node, paths, key_file)
         added: list[ObjectInfo] = []
         async with _alone(folder_of(folder)) as node:
             for path in paths:
@@ -169,24 +182,39 @@ async def _add(node: Node, path: Path, more: dict[str, Any], *, cdc: bool) -> Ob
 
 def get(
     what: Annotated[str, Parameter(name="OBJECT", help="An id that is here, or a ticket.")],
-    *,
+    *more: Annotated[str, Parameter(show=False)],
     to: Annotated[Path | None, Parameter(help="The file or folder to write.")] = None,
     overwrite: Annotated[bool, Parameter(negative="", help="Replace files.")] = False,
+    sealed: Annotated[
+        bool, Parameter(negative="", help=f"Open it by its key: asked for, or {OBJECT_VARIABLE}.")
+    ] = False,
+    key_file: Annotated[
+        Path | None, Parameter(allow_leading_hyphen=True, help="Holds the key; - asks for it.")
+    ] = None,
+    key: Annotated[str | None, Parameter(show=False)] = None,
     folder: Folder = None,
     via: Via = (),
     change: Change = (),
 ) -> int:
     """Write an object to a file or a folder; one of a ticket is fetched first, and kept."""
+    refuse_keys(*more, key or "", str(key_file or ""), given=key is not None)
+    if more:
+        cure = "whispurr objects get OBJECT --to PATH"
+        raise Fault("One object is written at a time", f"{more[0]!r} is too much", cure, Exit.USAGE)
+    if key_file is not None and not sealed:
+        raise Fault("--key-file goes with --sealed", "", "say --sealed, too", Exit.USAGE)
+    opening = object_key(key_file) if sealed else None
 
     async def work() -> int:
         place = folder_of(folder)
         if is_object_ticket(what):
-            return await _fetch(ObjectTicket.parse(what), place, to, overwrite, via, change)
+            ticket = ObjectTicket.parse(what)
+            return await _fetch(ticket, place, to, overwrite, via, change, opening)
         async with _alone(place) as node:
             oid = await _whole(node, what)
             target = to or Path(oid[:16])
-            paths = await node.objects.export(oid, target, overwrite=overwrite)
-        return _written(oid, target, len(paths))
+            count = await write(node, oid, target, overwrite=overwrite, key=opening)
+        return _written(oid, target, count)
 
     return _run(work())
 
@@ -198,8 +226,11 @@ async def _fetch(
     overwrite: bool,
     via: tuple[str, ...],
     change: tuple[str, ...],
+    key: bytes | None,
 ) -> int:
     offered = ticket.offered
+    if key is not None and to is None:
+        to = Path(check(offered.label))
     async with open_node(settings_for(Wanted(via=via, changes=change), place)) as node:
         peer = await reached(node, ticket.node)
         with bar("receiving", offered.label, lines=False) as shown:
@@ -213,7 +244,7 @@ async def _fetch(
         await node.objects.pin(oid)
         target, count = to or Path(check(offered.label)), 0
         if to is not None:
-            count = len(await node.objects.export(oid, target, overwrite=overwrite))
+            count = await write(node, oid, target, overwrite=overwrite, key=key)
         await taking.arrived()
     if to is None:
         if current.json:

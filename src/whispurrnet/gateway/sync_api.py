@@ -1,4 +1,4 @@
-"""What the REST API does with the folder of the settings: how it is, pause, go on, let in.
+"""What the REST API does with the folders of the settings: how they are, pause, go on, let in.
 
 No path comes in, so nobody who may call makes this node read or write another folder; and none
 goes out. To let somebody take part is to let it read and change the folder, so that is off unless
@@ -7,6 +7,7 @@ goes out. To let somebody take part is to let it read and change the folder, so 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -30,13 +31,11 @@ class SyncApi:
 
     _node: Node
     _settings: Settings
-    _keeper: Keeper | None = None
+    _keepers: Sequence[Keeper] = ()
 
     async def folders(self, call: Call) -> list[a.SyncRow]:
-        """The folder that is kept in step, if the settings name one, and what is not, and why."""
-        if self._keeper is None:
-            return []
-        return [_row(self._keeper, call.parameters.get("items", 100))]
+        """The folders that are kept in step, if the settings name any, and what is not, and why."""
+        return [_row(keeper, call.parameters.get("items", 100)) for keeper in self._keepers]
 
     async def pause_folder(self, call: Call) -> a.SyncRow:
         """Keep the folder in step no longer, until it is told to go on or the node starts again."""
@@ -65,13 +64,14 @@ class SyncApi:
         return _row(keeper)
 
     def _kept(self, call: Call) -> Keeper:
-        keeper = self._keeper
-        if keeper is None or keeper.name != call.parameters["folder"]:
+        wanted = call.parameters["folder"]
+        keeper = next((one for one in self._keepers if one.name == wanted), None)
+        if keeper is None:
             raise refuse(
                 404,
                 "No such folder is kept in step",
                 "The settings do not name it.",
-                "Set sync.folder and start the node again; GET sync tells what it is called.",
+                "Set sync.folder or sync.folders and start again; GET sync tells its name.",
                 "not_found",
             )
         return keeper

@@ -44,20 +44,19 @@ class Contents:
         self._node = node
         self._where = where
         self._shared: LruDict[tuple[str, str], Peer] = LruDict(SHARED_MAX)
-        node.on_request(QUESTION, self._answer)
 
     def close(self) -> None:
-        """Answer no more."""
-
-        def refuse(_: Request) -> bytes:
-            raise UsageError("no folder is kept in step here any more")
-
-        self._node.on_request(QUESTION, refuse)
+        """Let nobody fetch any more."""
         for (oid, _), peer in self._shared.items():
             self._node.objects.unshare(oid, peer)
         self._shared.clear()
 
-    async def _answer(self, request: Request) -> bytes:
+    async def answer(self, request: Request) -> bytes:
+        """Give a content to who asks for it, or share it with them.
+
+        Raises:
+            UsageError: They may not have it, or it is not as it was.
+        """
         oid = request.body
         path = self._where(request.sender, oid)
         if path is None:

@@ -14,22 +14,25 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 
-from whispurrnet.base.errors import ProtocolError, UsageError, WhispurrError
+from whispurrnet.base.errors import UsageError, WhispurrError
 from whispurrnet.base.log import get, tag
 from whispurrnet.extensions.extension import Extension
 from whispurrnet.extensions.filesync import model_events as events
 from whispurrnet.extensions.filesync import status
 from whispurrnet.extensions.filesync.contents import Contents
+from whispurrnet.extensions.filesync.desk import desk_of
 from whispurrnet.extensions.filesync.engine import Engine
 from whispurrnet.extensions.filesync.journal import KEY_BYTES
 from whispurrnet.extensions.filesync.members import Enter, Facts, Members, Refused, Say
 from whispurrnet.extensions.filesync.messages import Hello, Member, No, Part, SyncCodec
-from whispurrnet.node.peer import Message, Peer
+from whispurrnet.node.node import Node
+from whispurrnet.node.peer import Peer, Request
 
 log = get(__name__)
 
@@ -70,6 +73,7 @@ class FileSync(Extension):
 
     name: ClassVar[str] = "filesync"
     kinds: ClassVar[tuple[str, ...]] = ("FILE_SYNC",)
+    """Which the desk takes for all folders of a node."""
 
     def __init__(
         self,
@@ -91,6 +95,24 @@ class FileSync(Extension):
         self._engine = Engine(self.folder, key, self, scan_s=scan_s)
 
     # Life
+
+    @asynccontextmanager
+    async def on(self, node: Node) -> AsyncGenerator[FileSync]:
+        """Keep the folder in step for as long as the block lasts, beside others of this node.
+
+        Raises:
+            UsageError: Another extension takes FILE_SYNC, or another folder here the same key.
+            HostError: The folder cannot be written, or another process has it.
+        """
+        desk = desk_of(node)
+        async with desk.used(node):
+            self.node = node
+            await self.initialize()
+            try:
+                with desk.seat(self):
+                    yield self
+            finally:
+                await self.cleanup()
 
     async def initialize(self) -> None:
         """Read the index, begin to look, and greet who is there.
@@ -234,21 +256,45 @@ class FileSync(Extension):
         ids = (peer.record.id, peer.record.persona or b"")
         return self.key is not None or any(id in self._named for id in ids)
 
-    async def on_message(self, message: Message) -> None:
-        """A peer says something about its folder."""
-        peer = message.sender
-        if peer is None:
-            return
-        try:
-            for one in self._codec.decode(message.body):
-                self._hear(peer, one)
-        except ProtocolError as error:
-            self.fault(peer.handle, str(error))
-            self._engine.give(events.Down(peer.handle))
+    # What the desk asks and brings
 
-    def _hear(self, peer: Peer, message: Hello | Member | Part | No) -> None:
+    def is_called(self, name: bytes, sender: bytes) -> bool:
+        """Whether a sender means this folder by that name."""
+        return self._members.is_called(name, sender)
+
+    def expects(self, peer: Peer, talk: bytes) -> bool:
+        """Whether that is our talk with a peer."""
+        return self._members.expects(peer.handle, talk)
+
+    def greeted_by(self, peer: Peer) -> bool:
+        """Whether a peer said hello to this folder."""
+        return self._members.greeted_by(peer.handle)
+
+    def gives(self, peer: Peer, oid: bytes) -> bool:
+        """Whether a peer may have a content of this folder."""
+        return self._where(peer, oid) is not None
+
+    async def give(self, request: Request) -> bytes:
+        """Answer who asks for a content.
+
+        Raises:
+            UsageError: It is not as it was.
+        """
+        return await self._contents.answer(request)
+
+    def break_with(self, peer: Peer, reason: str) -> None:
+        """A peer broke the protocol."""
+        self.fault(peer.handle, reason)
+        self._engine.give(events.Down(peer.handle))
+
+    def hear(self, peer: Peer, message: Hello | Member | Part | No) -> None:
+        """A peer says something about this folder.
+
+        Raises:
+            ProtocolError: It came out of turn.
+        """
         match message:
-            case No(_, text):
+            case No(text=text):
                 self._refused[peer.handle] = f"it refuses: {text}"
                 self._engine.changes += 1
             case Part(talk, reset, upto, files):

@@ -1,10 +1,10 @@
-"""The folder that the settings name, for as long as a node runs: `[sync]`.
+"""The folders that the settings name, for as long as a node runs: `[sync]`.
 
-    async with Keeper(node, settings.sync) as keeper:
-        ...
+    for keeper in keepers(node, settings.sync):
+        await life.enter_async_context(keeper)
 
-It can pause, and goes on where it was. A folder that cannot be kept in step does not stop the node:
-`why` says what is wrong, and `resume` tries again.
+Each can pause, and goes on where it was. A folder that cannot be kept in step does not stop the
+node: `why` says what is wrong, and `resume` tries again.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from whispurrnet.base.log import get
 from whispurrnet.extensions.filesync import invitation
 from whispurrnet.extensions.filesync.filesync import FileSync, Status
 from whispurrnet.extensions.filesync.journal import KEY_BYTES, kept_key
+from whispurrnet.node.sections import SyncSettings
 
 if TYPE_CHECKING:
     from whispurrnet.node.node import Node
     from whispurrnet.node.peer import Peer
-    from whispurrnet.node.sections import SyncSettings
 
 log = get(__name__)
 State = Literal["running", "paused", "failed"]
@@ -34,7 +34,7 @@ ADMITTED_MAX: Final = 256
 
 
 class Keeper:
-    """Keeps the folder of the settings in step.
+    """Keeps the folder of some settings in step.
 
     Args:
         node: It runs.
@@ -152,6 +152,23 @@ class Keeper:
     @staticmethod
     def _missed(_: str) -> None:
         """A node that is not reached is called again, and stands in the status of the node."""
+
+
+def keepers(node: Node, settings: SyncSettings) -> list[Keeper]:
+    """One for each folder; only `folder` goes by the ticket and the peers of the settings.
+
+    Raises:
+        ConfigError: Two have one name, or who is to take part is not what it should be.
+    """
+    more = (SyncSettings(folder=folder) for folder in settings.folders)
+    found = [Keeper(node, one) for one in (settings, *more) if one.folder]
+    names = [keeper.name for keeper in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"settings: `sync` names two folders that are called {name!r}; rename one"
+            )
+    return found
 
 
 def _ticket(settings: SyncSettings) -> tuple[str, ...]:

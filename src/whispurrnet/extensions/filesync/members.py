@@ -50,6 +50,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 Effect: TypeAlias = Say | Enter | Refused
+_OTHER_FOLDER = "it keeps another folder in step, or has another key of it"
 
 
 class _Guest(msgspec.Struct):
@@ -93,6 +94,21 @@ class Members:
             return None
         return talk_of(guest.nonce, guest.hello.nonce)
 
+    def expects(self, peer: int, talk: bytes) -> bool:
+        """Whether this is the talk that a peer's hello and ours have begun."""
+        guest = self._guests.get(peer)
+        hello = None if guest is None else guest.hello
+        return guest is not None and hello is not None and talk == talk_of(guest.nonce, hello.nonce)
+
+    def greeted_by(self, peer: int) -> bool:
+        """Whether a peer has said hello, and was not refused."""
+        guest = self._guests.get(peer)
+        return guest is not None and guest.hello is not None
+
+    def is_called(self, name: bytes, sender: bytes) -> bool:
+        """Whether a sender means this folder by that name."""
+        return name == folder_of(self._key, sender)
+
     def handle(
         self, facts: Facts, message: Hello | Member, own_id: bytes, have: Callable[[int], int]
     ) -> list[Effect]:
@@ -122,15 +138,14 @@ class Members:
         peer = facts.peer
         if hello.version != messages.VERSION:
             text = f"it speaks version {hello.version} of folder sync, and we {messages.VERSION}"
-            yield from self._refuse(peer, messages.OTHER_VERSION, text)
+            yield from self._refuse(peer, messages.OTHER_VERSION, text, hello)
             return
-        if hello.folder != folder_of(self._key, facts.id):
-            text = "it keeps another folder in step, or has another key of it"
-            yield from self._refuse(peer, messages.OTHER_FOLDER, text)
+        if not self.is_called(hello.folder, facts.id):
+            yield from self._refuse(peer, messages.OTHER_FOLDER, _OTHER_FOLDER, hello)
             return
         if hello.device == self.device:
             text = "its folder is a copy of ours with the same `.whispurr`; delete that in one"
-            yield from self._refuse(peer, messages.SAME_DEVICE, text)
+            yield from self._refuse(peer, messages.SAME_DEVICE, text, hello)
             return
         guest = self._guests.get(peer)
         if guest is None or not hello.answer:
@@ -157,12 +172,17 @@ class Members:
         named = facts.id in self.named or (facts.persona or b"") in self.named
         if not proven and not named:
             text = "it was not named, and did not prove that it holds the folder's key"
-            yield from self._refuse(facts.peer, messages.NOT_A_MEMBER, text)
+            yield from self._refuse(facts.peer, messages.NOT_A_MEMBER, text, hello)
         elif not guest.let_in:
             guest.let_in = True
             yield Enter(facts.peer, hello.device, member.have, member.talk)
 
-    def _refuse(self, peer: int, code: int, text: str) -> Iterator[Effect]:
+    def _refuse(self, peer: int, code: int, text: str, hello: Hello) -> Iterator[Effect]:
         self._guests.pop(peer, None)
         yield Refused(peer, text)
-        yield Say(peer, No(code, text))
+        yield Say(peer, No(code, text, hello.folder))
+
+
+def other_folder(hello: Hello) -> No:
+    """Nobody here has the folder of this hello."""
+    return No(messages.OTHER_FOLDER, _OTHER_FOLDER, hello.folder)

@@ -27,7 +27,8 @@ from whispurrnet.extensions.filesync.model_events import BATCH_FILES
 from whispurrnet.extensions.filesync.record import COUNT_MAX, File
 from whispurrnet.wire.codec import Codec
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""1 could not tell the folders of one node apart."""
 NONCE_BYTES, FOLDER_BYTES, PROOF_BYTES, TALK_BYTES = 16, 16, 32, 8
 BODY_BYTES_MAX = 1 << 20
 MESSAGES_MAX = 4
@@ -75,6 +76,8 @@ class No(msgspec.Struct, frozen=True, array_like=True, tag=4):
 
     code: Annotated[int, Meta(ge=0, le=255)]
     text: Annotated[str, Meta(max_length=400)]
+    folder: Annotated[bytes, Meta(max_length=FOLDER_BYTES)] = b""
+    """What the hello called the folder; empty: it is about all."""
 
 
 Message: TypeAlias = Hello | Member | Part | No
