@@ -42,12 +42,16 @@ def run(main: Awaitable[object]) -> None:
 
 
 # fmt: off
-def settings(level: int) -> whispurrnet.Settings:
-    """A node as the benchmark needs it: reachable on loopback, alone on the local network."""
+def settings(level: int, relay: str = "") -> whispurrnet.Settings:
+    """A node as the benchmark needs it: reachable on loopback, alone on the local network.
+
+    Given the ticket of a relay, it is reachable through that one only.
+    """
     return whispurrnet.Settings().replace(
-        **{"listen": ("/ip4/127.0.0.1/tcp/0",), "lan.enabled": False, "session.level": level,
-           "session.min_level": min(3, level), "max_peers": 200,
-           "session.handshakes_per_s_max": 100_000}
+        **{"listen": () if relay else ("/ip4/127.0.0.1/tcp/0",), "lan.enabled": False,
+           "session.level": level, "session.min_level": min(3, level), "max_peers": 200,
+           "session.handshakes_per_s_max": 100_000,
+           "nat.relays": (relay,) if relay else (), "nat.upgrade": False}
     )
 # fmt: on
 
@@ -60,10 +64,10 @@ def rss_kib() -> int:
     raise RuntimeError("this system does not tell VmRSS")
 
 
-async def serve(level: int) -> None:
-    """The far end: counts, answers, and tells what it is asked."""
+async def serve(level: int, relay: str = "") -> None:
+    """The far end: counts, answers, and tells what it is asked; perhaps only through a relay."""
     counts = {"messages": 0, "bytes": 0}
-    async with whispurrnet.open(settings(level)) as node:
+    async with whispurrnet.open(settings(level, relay)) as node:
 
         async def take_messages() -> None:
             async for _ in node.messages():
@@ -88,6 +92,7 @@ async def serve(level: int) -> None:
         node.on_request("count", wait_count)
         node.on_request("cpu", lambda _: repr(time.process_time()).encode())
         node.on_request("rss", lambda _: b"%d" % rss_kib())
+        await has_place(node)
         print(node.ticket.text, flush=True)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(take_messages())
@@ -96,11 +101,24 @@ async def serve(level: int) -> None:
             os._exit(0)
 
 
+async def has_place(node: whispurrnet.Node) -> None:
+    """Wait until the node can be reached: at once, unless that goes through a relay."""
+    while not node.ticket.addresses:
+        await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
-async def pair(level: int) -> AsyncIterator[tuple[whispurrnet.Node, whispurrnet.Peer, str]]:
-    """A node here, connected to one in another process, and the ticket of that one."""
+async def pair(
+    level: int, relay: str = ""
+) -> AsyncIterator[tuple[whispurrnet.Node, whispurrnet.Peer, str]]:
+    """A node here, connected to one in another process, and the ticket of that one.
+
+    Args:
+        level: Of security.
+        relay: The ticket of the relay through which they meet, if they do not directly.
+    """
     far = subprocess.Popen(  # noqa: ASYNC220 - there is nothing yet that it could hold up
-        [sys.executable, "-m", "bench.ours", "serve", str(level)],
+        [sys.executable, "-m", "bench.ours", "serve", str(level), *([relay] if relay else [])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -130,13 +148,18 @@ async def handshake(level: int) -> Results:
 async def oneway(level: int) -> Results:
     """Messages of 100 bytes a second, without receipts, until the far end has counted all."""
     async with pair(level) as (_, peer, _ticket):
-        count = scaled(ONEWAY)
-        started = time.perf_counter()
-        for _ in range(count):
-            await peer.send(BODY)
-        got = int(await peer.request("count", b"%d" % count, timeout_s=60.0))
-        assert got == count, f"{got} of {count} arrived"
-        return {"oneway": result(count / (time.perf_counter() - started), count)}
+        return {"oneway": await send_many(peer)}
+
+
+async def send_many(peer: whispurrnet.Peer) -> dict[str, Any]:
+    """How many a second."""
+    count = scaled(ONEWAY)
+    started = time.perf_counter()
+    for _ in range(count):
+        await peer.send(BODY)
+    got = int(await peer.request("count", b"%d" % count, timeout_s=60.0))
+    assert got == count, f"{got} of {count} arrived"
+    return result(count / (time.perf_counter() - started), count)
 
 
 async def many(total: int, work: Callable[[], Awaitable[object]]) -> dict[str, Any]:
@@ -179,17 +202,22 @@ async def rpc(level: int) -> Results:
 
 async def bulk(level: int) -> Results:
     """Megabytes a second over one stream, until the far end has read all."""
-    data = os.urandom(WRITE_BYTES)
     async with pair(level) as (_, peer, _ticket):
-        stream = await peer.open_stream("bulk")
-        count = scaled(BULK_BYTES // WRITE_BYTES)
-        started = time.perf_counter()
-        for _ in range(count):
-            await stream.write(data)
-        stream.finish()
-        assert await stream.read() == b""
-        size = count * WRITE_BYTES
-        return {"bulk": result(size / (time.perf_counter() - started) / 1e6, size)}
+        return {"bulk": await stream_much(peer)}
+
+
+async def stream_much(peer: whispurrnet.Peer) -> dict[str, Any]:
+    """How many megabytes a second."""
+    data = os.urandom(WRITE_BYTES)
+    stream = await peer.open_stream("bulk")
+    count = scaled(BULK_BYTES // WRITE_BYTES)
+    started = time.perf_counter()
+    for _ in range(count):
+        await stream.write(data)
+    stream.finish()
+    assert await stream.read() == b""
+    size = count * WRITE_BYTES
+    return result(size / (time.perf_counter() - started) / 1e6, size)
 
 
 async def import_(level: int) -> Results:
@@ -270,8 +298,8 @@ FIGURES: dict[str, Callable[[int], Awaitable[Results]]] = {
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["serve", level_text]:
-            run(serve(int(level_text)))
+        case ["serve", level_text, *relay_tickets]:
+            run(serve(int(level_text), *relay_tickets))
         case [figure, level_text]:
 
             async def main() -> None:

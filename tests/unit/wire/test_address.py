@@ -164,3 +164,75 @@ def test_an_address_travels_as_a_structure() -> None:
     address = parse(f"/dns/host/tcp/443/wss/http-path/x/p2p/{ID}")
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(address), type=Address) == address
     assert {address: 1}[parse(str(address))] == 1
+
+
+KEY, ID = "0b" * 32, "0a" * 32
+RELAYED = f"/ip4/192.0.2.7/tcp/9000/ws/http-path/mesh/relay/{KEY}/p2p/{ID}"
+
+
+def test_an_address_through_a_relay() -> None:
+    address = parse(RELAYED)
+    assert str(address) == RELAYED
+    assert address.is_relayed
+    assert (address.relay, address.peer_id, address.transport) == (KEY, ID, "ws")
+    assert address.path == "/mesh"
+    assert str(address.base) == "/ip4/192.0.2.7/tcp/9000/ws/http-path/mesh"
+    assert not address.base.is_relayed
+    assert address.base.through(bytes.fromhex(KEY), bytes.fromhex(ID)) == address
+    assert address.with_host("::1").relay == KEY
+    assert (
+        str(
+            parse(
+                RELAYED.upper()
+                .replace("/IP4/", "/ip4/")
+                .replace("/TCP/", "/tcp/")
+                .replace("/WS/HTTP-PATH/MESH/RELAY/", "/ws/http-path/mesh/relay/")
+                .replace("/P2P/", "/p2p/")
+            )
+        )
+        == RELAYED
+    )
+    assert parse(f"/memory/alice/relay/{KEY}/p2p/{ID}").base == parse("/memory/alice")
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        f"/relay/{KEY}",  # it does not say who is there
+        f"/relay/{KEY[2:]}/p2p/{ID}",
+        f"/relay/{'zz' * 32}/p2p/{ID}",
+        f"/relay//p2p/{ID}",
+        f"/relay/{KEY}/relay/{KEY}/p2p/{ID}",  # a relay behind a relay
+        f"/p2p/{ID}/relay/{KEY}/p2p/{ID}",
+    ],
+)
+def test_what_is_no_address_through_a_relay(ending: str) -> None:
+    with pytest.raises(UsageError):
+        parse("/ip4/192.0.2.7/tcp/9000" + ending)
+
+
+def test_the_longest_relayed_address_of_an_ip_fits_where_addresses_travel() -> None:
+    text = f"/ip6/{':'.join(['ffff'] * 8)}/tcp/65535/wss/relay/{KEY}/p2p/{ID}"
+    assert len(str(parse(text))) <= 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/webrtc",
+        "/turn",
+        "/webrtc-or-turn",
+        "/ip4/192.0.2.20/udp/50001/turn",
+        "/ip6/::1/udp/1/webrtc",
+    ],
+)
+def test_where_webrtc_links_come_from(text: str) -> None:
+    address = parse(text)
+    assert str(address) == text
+    assert (address.protocol, address.is_relayed) == ("udp", False)
+
+
+@pytest.mark.parametrize("text", [f"/p2p/{'0a' * 32}", f"/relay/{'0b' * 32}/p2p/{'0a' * 32}"])
+def test_who_without_where_is_no_address(text: str) -> None:
+    with pytest.raises(UsageError, match="too short"):
+        parse(text)

@@ -36,7 +36,7 @@ def test_the_layout_is_the_documented_one() -> None:
     assert encode(DIRECT, b"hi") == b"\x04\x00\x02hi"
     assert encode(STREAM, b"") == b"\x03\x00\x00"
     assert header(DIRECT, 0x1234) == b"\x04\x12\x34"
-    assert sorted(PROTOCOLS) == list(range(11))
+    assert sorted(PROTOCOLS) == list(range(13))
 
 
 def test_a_body_too_long_for_a_frame_is_refused() -> None:
