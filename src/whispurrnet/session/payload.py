@@ -39,6 +39,9 @@ CLOCK_BUCKET_S = 60
 NO_BINDING = bytes(BINDING_BYTES)
 """The outer binding of a link without TLS."""
 
+WEBRTC_BINDING = 2
+"""The first byte of the binding of a WebRTC link: the rest is made of both DTLS certificates."""
+
 Pattern: TypeAlias = Literal["XK", "XX"]
 
 _PATTERNS: dict[int, Pattern] = {1: "XK", 2: "XX"}
@@ -140,7 +143,7 @@ class Credentials(msgspec.Struct, frozen=True):
     clock_bucket: int
     """Unix time in minutes."""
     outer_binding: bytes
-    """33 bytes: what the sender sees of the TLS around the link, or zeros."""
+    """33 bytes: what the sender sees of the TLS or DTLS around the link, or zeros."""
     proof: Proof
     """Decoded, not verified."""
 

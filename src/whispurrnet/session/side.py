@@ -211,6 +211,7 @@ class Side(ABC):
             min_level=self.config.min_level,
             static=static,
             outer_binding=self._binding if self.config.outer_binding == "refuse" else None,
+            seen_binding=self._binding,
             wall_ms=self._wall(),
         )
 

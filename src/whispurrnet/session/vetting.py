@@ -20,7 +20,13 @@ from whispurrnet.base.errors import (
 from whispurrnet.crypto.hash import equal
 from whispurrnet.crypto.kex import Level
 from whispurrnet.identity.ephemeral import Proof
-from whispurrnet.session.payload import CLOCK_BUCKET_S, Credentials, best_common
+from whispurrnet.session.payload import (
+    CLOCK_BUCKET_S,
+    NO_BINDING,
+    WEBRTC_BINDING,
+    Credentials,
+    best_common,
+)
 from whispurrnet.wire.ids import PeerId
 
 CLOCK_SKEW_S = 600
@@ -36,6 +42,8 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     """The peer's static key, as Noise saw it."""
     outer_binding: bytes | None
     """What this side sees of the TLS around the link; None when it need not agree."""
+    seen_binding: bytes = NO_BINDING
+    """What this side sees of what is around the link."""
     wall_ms: int
 
 
@@ -70,10 +78,25 @@ def vet(peer: Credentials, expected: Expected, *, expected_id: PeerId | None = N
             "time, so ask for a new ticket, or connect without naming the id"
         )
     _vet_level(peer, expected)
+    _vet_webrtc(peer, expected)
     if expected.outer_binding is not None and not equal(peer.outer_binding, expected.outer_binding):
         raise AuthError(
             "the TLS around the link ends between the two nodes (a proxy?); connect directly, or "
             "set outer_binding to warn"
+        )
+
+
+def _vet_webrtc(peer: Credentials, expected: Expected) -> None:
+    """WebRTC has no proxies: where the two ends see other certificates, somebody took them over.
+
+    Whoever it is sees sealed records only. But the descriptions with the certificates came through
+    the session the two have, so this does not happen by mistake.
+    """
+    ours, theirs = expected.seen_binding, peer.outer_binding
+    if WEBRTC_BINDING in (ours[0], theirs[0]) and not equal(ours, theirs):
+        raise AuthError(
+            "somebody sits between the two ends of a WebRTC link: their certificates are not those "
+            "that the two told each other; the link is closed"
         )
 
 
