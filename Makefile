@@ -3,8 +3,10 @@
 #   make demo     watch real nodes find each other, whisper, fail and recover
 #   make test     everything that must hold: make check, then all tests
 #   make check    what needs no running: ruff, mypy, pyright, the floors of the house
+#   make web      bundle the page for browsers, which the node serves at /
 #   make format   put the code into its one form
 #   make soak     the long version of the tests: a million fuzz inputs and more
+#   make webrtc   a second .venv with aiolibdatachannel, if this machine has Python 3.12 or newer
 #   make bench    measure the speed, and that of five other networks on the same machine
 #   make lock     choose the versions of what we stand on anew
 #   make clean    remove what the above has made
@@ -16,6 +18,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 		2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 BENCH_VENV ?= .bench-venv
+WEBRTC_VENV ?= .venv-webrtc
 BENCH_JS ?= .bench-js
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -24,7 +27,7 @@ FUZZ_RUNS_SOAK ?= 1000000
 SOAK_TIMEOUT_S ?= 14400
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format soak bench lock clean venv
+.PHONY: help demo test check web format soak bench lock clean venv webrtc
 
 help:
 	@sed -n '/^# What/,/^$$/s/^# \{0,1\}//p' Makefile
@@ -44,6 +47,7 @@ $(STAMP): pyproject.toml requirements-dev.lock
 	@touch $(STAMP)
 
 demo: $(STAMP)
+	@$(BIN)/python tools/make_web.py --if-possible
 	$(BIN)/whispurr demo
 
 check: $(STAMP)
@@ -54,7 +58,11 @@ check: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 
 test: check
+	@$(BIN)/python tools/make_web.py --if-possible
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+web: $(STAMP)
+	$(BIN)/python tools/make_web.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
@@ -66,6 +74,25 @@ soak: $(STAMP)
 		tests/interop/test_send_kills.py tests/interop/test_object_kills.py \
 		tests/interop/test_object_memory.py tests/interop/test_object_paths.py \
 		tests/interop/test_object_whispers.py tests/interop/test_object_hostile.py
+
+# aiolibdatachannel is for Python 3.12 and newer; the tests use this .venv when it is there.
+webrtc: $(WEBRTC_VENV)/.installed
+
+WEBRTC_PYTHONS = python3.12 python3.13 python3.14 $(wildcard $(HOME)/.pyenv/versions/3.1[2-4]*/bin/python3)
+
+$(WEBRTC_VENV)/.installed: pyproject.toml requirements-dev.lock
+	@python=$$(for one in $(WEBRTC_PYTHONS); do command -v $$one >/dev/null 2>&1 && \
+		$$one -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && \
+		echo $$one && break; done); \
+	test -n "$$python" || { echo "make: there is no Python 3.12 or newer with venv here" >&2; \
+		exit 1; }; \
+	test -x $(WEBRTC_VENV)/bin/python || $$python -m venv $(WEBRTC_VENV)
+	@sed -e 's/ *\\$$//' -e '/^ *--hash=/d' requirements-dev.lock > $(WEBRTC_VENV)/wanted.txt
+	@$(WEBRTC_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--only-binary :all: --requirement $(WEBRTC_VENV)/wanted.txt aiortc aiolibdatachannel
+	@$(WEBRTC_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --editable .
+	@touch $@
 
 bench: $(STAMP) $(BENCH_VENV)/.installed $(BENCH_JS)/.installed
 	$(BIN)/python -m bench --peers
@@ -100,6 +127,6 @@ lock: $(STAMP)
 		--output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) $(BENCH_JS) .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-		build dist
+	rm -rf $(VENV) $(WEBRTC_VENV) $(BENCH_VENV) $(BENCH_JS) .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		build dist browser/node_modules src/whispurrnet/gateway/web
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

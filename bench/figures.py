@@ -25,6 +25,12 @@ GOSSIP = ("gossip_one", "gossip_ten")
 OBJECTS = ("object_one", "object_four", "object_sync", "object_whisper")
 """One source; four that are held to 20 MB/s each; 100,000 of 1 KiB; whispers meanwhile."""
 
+RELAY = ("relay_bulk", "relay_oneway", "relay_pairs")
+"""Through our own relay: one stream, messages, and the memory of a thousand pairs at rest."""
+
+WEBRTC = ("webrtc",)
+"""A session over WebRTC, also as a share of what the library does alone in the same run."""
+
 FIGURES = {
     "handshake": Figure("handshakes/s", 350, 530),
     "oneway": Figure("messages/s", 250_000, 650_000),
@@ -41,6 +47,14 @@ FIGURES = {
     "reconcile": Figure("KiB", 64, 24, less=True),
     "reconcile_rounds": Figure("round trips", 3, 3, less=True),
     "reconcile_cpu": Figure("ms", 200, 50, less=True),
+    "relay_bulk": Figure("MB/s", 100, 400),
+    "relay_share": Figure("of direct", 0.4, 0.6),
+    "relay_oneway": Figure("messages/s", 20_000, 400_000),
+    "relay_pairs": Figure("MB", 150, 80, less=True),
+    "webrtc_bulk": Figure("MB/s", 3, 40),
+    "webrtc_share": Figure("of the library", 0.8, 1.0),
+    "webrtc_oneway": Figure("messages/s", 20_000, 250_000),
+    "webrtc_oneway_share": Figure("of the library", 0.8, 5.0),
     "import": Figure("s", 0.30, 0.15, less=True),
     "rss": Figure("MB", 60, 45, less=True),
     "rss_link": Figure("kB", 80, 40, less=True),
@@ -50,12 +64,16 @@ FIGURES = {
 PARTS = {name: (name,) for name in FIGURES} | {
     "rpc": ("rpc_p50", "rpc_64"),
     "rss": ("rss", "rss_link"),
+    "relay_bulk": ("relay_bulk", "relay_share"),
+    "webrtc": ("webrtc_bulk", "webrtc_share", "webrtc_oneway", "webrtc_oneway_share"),
     "reconcile": ("reconcile", "reconcile_rounds", "reconcile_cpu"),
 }
 """What can be asked for, and the figures that come of it."""
 
 ASKED = (
     *("handshake", "oneway", "acked", "rpc", "bulk", *GOSSIP, *OBJECTS, "reconcile"),
+    *RELAY,
+    *WEBRTC,
     *("import", "rss", "idle"),
 )
 """All of it, in order."""
@@ -63,6 +81,8 @@ ASKED = (
 OURS = {
     **dict.fromkeys(GOSSIP, "bench.ours_gossip"),
     **dict.fromkeys(OBJECTS, "bench.ours_objects"),
+    **dict.fromkeys(RELAY, "bench.ours_relay"),
+    **dict.fromkeys(WEBRTC, "bench.ours_webrtc"),
     "reconcile": "bench.reconcile",
 }
 """Which module of ours measures what; the rest is `bench.ours`."""

@@ -26,6 +26,7 @@ from whispurrnet.errors import AuthError, LimitError, NetworkError, UsageError
 from whispurrnet.extensions.extension import Extension
 from whispurrnet.node.peer import Request
 from whispurrnet.node.stream import Stream
+from whispurrnet.transport.tcp import stop_serving
 from whispurrnet.wire.address import parse
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -729,10 +730,14 @@ class Road:
         self.target = parse(target)
         self.writers: list[asyncio.StreamWriter] = []
         self.address = ""
+        self.is_open = False
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
         onward = await asyncio.open_connection(self.target.host, self.target.port)
-        self.writers += [writer, onward[1]]
+        self.writers.append(onward[1])
+        if not self.is_open:  # closed meanwhile
+            onward[1].transport.abort()
 
         async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
             with contextlib.suppress(OSError):
@@ -746,10 +751,12 @@ class Road:
     async def open(self, port: int = 0) -> AsyncIterator[None]:
         server = await asyncio.start_server(self.accept, "127.0.0.1", port)
         self.address = f"/ip4/127.0.0.1/tcp/{server.sockets[0].getsockname()[1]}"
+        self.is_open = True
         try:
             yield
         finally:
-            server.close()
+            self.is_open = False
+            await stop_serving(server)
             for writer in self.writers:
                 writer.transport.abort()
             self.writers.clear()

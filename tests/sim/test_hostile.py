@@ -179,7 +179,7 @@ def test_a_flooder_is_shown_the_door_and_hardly_slows_the_others() -> None:
 
 
 def test_without_limits_a_flood_slows_everybody() -> None:
-    mesh, flooder, quiet_s, flooded_s = flood(NO_LIMITS, 1, rate=600.0)
+    mesh, flooder, quiet_s, flooded_s = flood(NO_LIMITS, 2, rate=600.0)
     assert flooded_s > SLOWER * quiet_s
     assert flooder.lives
     assert not greylisted(mesh, "evil")

@@ -12,6 +12,8 @@ from typing import Final
 
 COUNTERS: Final[dict[str, str]] = {
     "beacons_ignored": "Strangers found by a beacon whom there was no room to call.",
+    "circuits": "Pairs of links of others that were joined here.",
+    "circuits_ignored": "Calls through relays that this node did not answer.",
     "handshakes_failed": "Links given up before a session stood on them.",
     "handshakes_ignored": "First messages that were met with silence.",
     "links_refused": "Inbound links given up because there were too many.",
@@ -25,13 +27,19 @@ COUNTERS: Final[dict[str, str]] = {
     "objects_blamed": "Times a peer sent a part of an object that was not what was asked for.",
     "objects_unproven": "Times a peer did not hold the capability that it said it holds.",
     "protocol_errors": "Times a peer broke the protocol inside a session.",
+    "rtc_attempts": "Attempts to reach a peer over WebRTC.",
+    "rtc_links": "Sessions that stood on a WebRTC link in the end.",
     "rekeys": "Fresh keys agreed inside running sessions.",
     "members_let_in": "Peers that this node made members of its closed realm.",
     "memberships_refused": "Memberships that peers showed or asked for, and that were not good.",
+    "moves": "Sessions that went on over another path.",
+    "moves_broken": "Sessions that ended because they could not move whole.",
+    "moves_refused": "Sessions that did not move: their peer asks too often.",
     "names_refused": "Times a meeting place did not take our registration under a name.",
     "pruned": "Sessions ended because the mesh had other neighbours.",
     "rotations": "Changes of this node's ephemeral identity.",
     "sessions": "Handshakes that ended in a session.",
+    "signals_late": "Messages of WebRTC signalling that belonged to no attempt, or were too many.",
     "unknown_protocols": "Frames of a protocol that this version does not know, skipped.",
 }
 

@@ -99,6 +99,7 @@ def status_lines(answer: dict[str, Any]) -> list[str]:
     ]
     if answer.get("presence", "online") != "online" or answer.get("note"):
         lines.append(f"  you tell your peers: {_told(answer)}")
+    lines += relay_lines(answer.get("relay", {}))
     for problem in problems:
         lines.append(f"  {colour('✗', 'red')} {clean(problem['what'])}: {clean(problem['why'])}")
         lines.append(f"    Cure: {clean(problem['cure'])}")
@@ -107,6 +108,19 @@ def status_lines(answer: dict[str, Any]) -> list[str]:
         lines += ["", *neighbour_lines(answer["neighbours"])]
         lines += [*gossip_lines(answer["stats"]), *processing_lines(answer["stats"])]
         lines += [line for folder in answer["sync"] for line in ("", *folder_lines(folder))]
+    return lines
+
+
+def relay_lines(relay: dict[str, Any]) -> list[str]:
+    """What the node is as a relay, and at how many it has a place; nothing if neither."""
+    lines: list[str] = []
+    if relay.get("on"):
+        carried = f"{relay['carried_bytes'] / 1e6:,.1f} MB"
+        lines.append(
+            f"  relay: {relay['places']} reached through it, {relay['circuits']} pairs, {carried}"
+        )
+    if relay.get("wanted"):
+        lines.append(f"  reached through {relay['held']} of {relay['wanted']} relays")
     return lines
 
 
@@ -121,6 +135,8 @@ def peer_lines(peers: list[dict[str, Any]]) -> list[str]:
         if peer["connected"]:
             told = _told(peer)
             reason = "" if told == "online" else told
+            if peer.get("reason"):
+                reason += f"{', ' * bool(reason)}{peer['reason']} → whispurr why {peer['name']}"
         else:
             reason = f"{peer['reason']} → whispurr why {peer['name']}"
         row = (

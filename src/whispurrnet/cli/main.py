@@ -18,6 +18,7 @@ INTERRUPTED = 130
 _GLOBAL = Group("Global", sort_key=100)
 _COMMANDS = {
     "up": ("up:up", "Start a node and keep it running until Ctrl-C."),
+    "relay": ("relay:relay", "Let others reach each other through this machine."),
     "demo": ("demo:run", "Watch nodes find each other and whisper."),
     "status": ("health:status", "How the node is, and every peer."),
     "peers": ("net:peers", "Every peer: path, suite, trust, traffic."),
@@ -38,6 +39,7 @@ _COMMANDS = {
     "why": ("mesh:why", "Why a peer is connected or not, and what to do."),
     "presence": ("name:presence", "Tell the peers how this node is doing."),
     "topology": ("chum:topology", "Who is connected to whom on this network."),
+    "nat": ("nat:nat", "What NAT this node is behind; with a peer, the best path to it."),
     "sleep": ("chum:sleep", "Speak seldom from now on; peers are told."),
     "wake": ("chum:wake", "Be awake again."),
     "discover": ("mesh:discover", "Who is near, and by what it was found."),

@@ -84,11 +84,11 @@ async def _serve(
     settings: Settings, origins: Mapping[str, str], bound: socket.socket | None, *, show_qr: bool
 ) -> None:
     stopped = asyncio.Event()
-    _on_signals(stopped)
+    on_signals(stopped)
     async with open_node(settings) as node, contextlib.AsyncExitStack() as life:
-        keeper = await _keep(node, settings, life)
+        kept = await _keep(node, settings, life)
         gateway = (
-            Gateway(node, settings, origins=origins, bound=bound, keeper=keeper) if bound else None
+            Gateway(node, settings, origins=origins, bound=bound, keepers=kept) if bound else None
         )
         place: Path | None = None
         try:
@@ -97,8 +97,9 @@ async def _serve(
                 place = running.announce(gateway.port)
             port = gateway.port if gateway else 0
             _greet(node, settings, port, show_qr=show_qr)
-            if keeper is not None and not current.json:
-                say(f"  folder:   {_kept(keeper)}")
+            if not current.json:
+                for keeper in kept:
+                    say(f"  folder:   {_kept(keeper)}")
             async with asyncio.TaskGroup() as tasks:
                 telling = tasks.create_task(_tell(node))
                 await stopped.wait()
@@ -111,13 +112,13 @@ async def _serve(
                 await gateway.stop()
 
 
-async def _keep(node: Node, settings: Settings, life: contextlib.AsyncExitStack) -> Keeper | None:
-    """Begin to keep the folder of the settings in step, if they name one."""
-    if not settings.sync.folder:
-        return None
-    from whispurrnet.extensions.filesync.keeper import Keeper
+async def _keep(node: Node, settings: Settings, life: contextlib.AsyncExitStack) -> list[Keeper]:
+    """Begin to keep the folders of the settings in step, if they name any."""
+    if not settings.sync.folder and not settings.sync.folders:
+        return []
+    from whispurrnet.extensions.filesync.keeper import keepers
 
-    return await life.enter_async_context(Keeper(node, settings.sync))
+    return [await life.enter_async_context(keeper) for keeper in keepers(node, settings.sync)]
 
 
 def _kept(keeper: Keeper) -> str:
@@ -126,7 +127,8 @@ def _kept(keeper: Keeper) -> str:
     return f"{clean(keeper.name)} is kept in step"
 
 
-def _on_signals(stopped: asyncio.Event) -> None:
+def on_signals(stopped: asyncio.Event) -> None:
+    """Set the event when somebody asks this process to end."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
@@ -173,7 +175,7 @@ async def _tell(node: Node) -> None:
     with contextlib.closing(node.events()) as feed:
         async for event in feed:
             if current.json:
-                if event["type"] in {"peer_up", "peer_down", "rotated"}:
+                if event["type"] in {"peer_up", "peer_down", "path_changed", "rotated"}:
                     show_json_line(event)
                 continue
             line = event_line(event)
@@ -189,6 +191,8 @@ def event_line(event: Mapping[str, Any]) -> str:
             return f"{colour('●', 'green')} {name} connected ({event['path']})"
         case "peer_down":
             return f"{colour(DASH, 'dim')} {name} is gone: {clean(str(event['reason']))}"
+        case "path_changed":
+            return f"{colour('●', 'green')} {name} is reached by {event['path']} now"
         case "rotated":
             return "  a new ephemeral identity; the next ticket: whispurr ticket"
         case _:

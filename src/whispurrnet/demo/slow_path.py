@@ -8,6 +8,7 @@ import socket
 
 import msgspec
 
+from whispurrnet.transport.tcp import stop_serving
 from whispurrnet.wire.address import parse
 from whispurrnet.wire.ticket import Ticket
 
@@ -41,7 +42,7 @@ class SlowPath:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        self._server.close()
+        await stop_serving(self._server)
         for writer in self._writers:
             writer.transport.abort()
 

@@ -302,6 +302,8 @@ def _pack(address: Address) -> bytes:
     """One address: 0x80 for IPv6 plus the transport, the IP, the port; nothing if it cannot go."""
     if not address.is_ip or "%" in address.host or address.path != WEBSOCKET_PATH:
         return b""
+    if address.is_relayed:
+        return b""
     ip = ipaddress.ip_address(address.host)
     if not _is_place(ip, address.port):
         return b""

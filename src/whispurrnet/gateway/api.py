@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
@@ -17,6 +17,7 @@ from whispurrnet.gateway.checkup import check_up
 from whispurrnet.gateway.chum_api import ChumApi
 from whispurrnet.gateway.mesh_api import MeshApi
 from whispurrnet.gateway.metrics import storage
+from whispurrnet.gateway.nat_api import NatApi
 from whispurrnet.gateway.pair_api import PairApi
 from whispurrnet.gateway.refusal import refuse
 from whispurrnet.gateway.report import ReportAnswer, report
@@ -38,7 +39,7 @@ Number = Annotated[int, Meta(ge=0, le=2**53)]
 Wait = Annotated[float, Meta(ge=0, le=60)]
 
 
-class Api(MeshApi, ChumApi, PairApi, SyncApi):
+class Api(MeshApi, ChumApi, PairApi, SyncApi, NatApi):
     """The handlers, on one node."""
 
     def __init__(
@@ -47,11 +48,11 @@ class Api(MeshApi, ChumApi, PairApi, SyncApi):
         settings: Settings,
         live: Live,
         origins: Mapping[str, str],
-        keeper: Keeper | None = None,
+        keepers: Sequence[Keeper] = (),
     ) -> None:
         """Serve a node; `origins` says where each setting came from."""
         super().__init__()
-        self._keeper = keeper
+        self._keepers = keepers
         self._node = node
         self._settings = settings
         self._live = live
@@ -205,6 +206,7 @@ class Api(MeshApi, ChumApi, PairApi, SyncApi):
             *self.pair_routes(),
             *self.sync_routes(),
             *self.chum_routes(),
+            *self.nat_routes(),
             get("/status", self.status, snapshots.Status),
             get("/debug", self.debug, dict[str, Any]),
             get("/stats", self.stats, dict[str, Any]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +16,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.websockets import WebSocket
 
 from whispurrnet.base import log
-from whispurrnet.gateway import docs_page, metrics, openapi
+from whispurrnet.gateway import docs_page, metrics, openapi, web
 from whispurrnet.gateway.api import Api
 from whispurrnet.gateway.guard import P2P_PATH, Guard
 from whispurrnet.gateway.live import Live
@@ -38,7 +38,7 @@ def create_app(
     settings: Settings,
     live: Live | None = None,
     origins: Mapping[str, str] | None = None,
-    keeper: Keeper | None = None,
+    keepers: Sequence[Keeper] = (),
 ) -> Starlette:
     """The ASGI application of a node.
 
@@ -47,10 +47,10 @@ def create_app(
         settings: Its settings.
         live: What looks at the node; its `run` is the caller's to run.
         origins: Where each setting came from, for `config show --origin`.
-        keeper: What keeps the folder of the settings in step, if they name one.
+        keepers: What keeps the folders of the settings in step.
     """
     watcher = live if live is not None else Live(node)
-    table = Api(node, settings, watcher, origins or {}, keeper).routes()
+    table = Api(node, settings, watcher, origins or {}, keepers).routes()
     document = openapi.document(table, VERSION)
     described = msgspec.json.encode(document)
     shown = docs_page.page(document)
@@ -63,13 +63,7 @@ def create_app(
 
     async def figures(_: Request) -> Response:
         if not settings.gateway.metrics:
-            raise refuse(
-                404,
-                "Metrics are off",
-                "gateway.metrics is false.",
-                "Set gateway.metrics = true and start the node again.",
-                "not_found",
-            )
+            raise _metrics_are_off()
         text = metrics.exposition(node, await metrics.storage(node))
         return Response(text, media_type=metrics.MEDIA_TYPE)
 
@@ -77,16 +71,17 @@ def create_app(
         await serve(socket.scope, socket.receive, socket.send, node.accept_link)
 
     routes: list[BaseRoute] = [
-        StarletteRoute(route.path, route.endpoint, methods=[route.method], name=route.name)
-        for route in table
-    ]
-    routes += [
+        *(
+            StarletteRoute(one.path, one.endpoint, methods=[one.method], name=one.name)
+            for one in table
+        ),
         StarletteRoute("/openapi.json", schema),
         StarletteRoute("/docs", docs),
         StarletteRoute("/docs/{name}", _asset),
         StarletteRoute("/metrics", figures),
         WebSocketRoute(f"{PREFIX}/events", watcher.stream),
         WebSocketRoute(P2P_PATH, p2p),
+        *web.routes(node, settings),
     ]
     return Starlette(
         routes=routes,
@@ -101,6 +96,16 @@ async def _asset(request: Request) -> Response:
     if name not in docs_page.ASSETS:
         raise HTTPException(404)
     return Response(docs_page.asset(name), media_type=docs_page.ASSETS[name])
+
+
+def _metrics_are_off() -> Refusal:
+    return refuse(
+        404,
+        "Metrics are off",
+        "gateway.metrics is false.",
+        "Set gateway.metrics = true and start the node again.",
+        "not_found",
+    )
 
 
 async def _not_served(_: Request, error: Exception) -> Response:

@@ -26,6 +26,8 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "OfferAsk": {"name": "film.mp4"},
     "ReceiveAsk": {"code": "7-otter-ladder", "timeout_s": 60},
     "AdmitAsk": {"peer": "quiet-heron-41"},
+    "ProbeAsk": {"servers": ["stun:relay.example.org:3478"]},
+    "ReachAsk": {"peer": "quiet-heron-41", "method": "auto", "timeout_s": 20},
 }
 
 PARAMETERS: Final[dict[str, str]] = {

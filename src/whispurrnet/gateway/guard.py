@@ -21,6 +21,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whispurrnet.gateway.refusal import Refusal, refuse
+from whispurrnet.gateway.web import is_page
 from whispurrnet.node.settings import Settings
 
 P2P_PATH = "/ws"
@@ -45,6 +46,7 @@ class Guard:
         self._token = settings.gateway.token.reveal()
         self._allowed = frozenset(settings.gateway.allowed_origins)
         self._body_max = settings.gateway.body_bytes_max
+        self._page_is_open = settings.gateway.web == "open"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -68,7 +70,7 @@ class Guard:
         await self._app(scope, bounded, _with_headers(send, extra))
 
     def _check(self, scope: Scope, headers: Headers) -> None:
-        known = self._knows_token(headers)
+        known = self._knows_token(headers) or (self._page_is_open and _is_page(scope))
         if not known and not is_loopback(scope.get("client")):
             if self._token:
                 raise refuse(
@@ -149,6 +151,12 @@ def is_loopback(client: tuple[str, int] | None) -> bool:
 
 def _is_p2p(scope: Scope) -> bool:
     return bool(scope["type"] == "websocket" and scope["path"] == P2P_PATH)
+
+
+def _is_page(scope: Scope) -> bool:
+    return bool(
+        scope["type"] == "http" and scope["method"] in {"GET", "HEAD"} and is_page(scope["path"])
+    )
 
 
 def _is_upload(scope: Scope) -> bool:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -25,6 +25,7 @@ from whispurrnet.gateway.app import create_app
 from whispurrnet.gateway.guard import is_loopback
 from whispurrnet.gateway.live import Live
 from whispurrnet.node.settings import Settings
+from whispurrnet.transport.tcp import stop_serving
 from whispurrnet.wire.address import at
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Gateway:
         settings: Its settings; `host` and `port` say where.
         origins: Where each setting came from.
         bound: A socket from `bind`, if the port was chosen before; otherwise `start` binds.
-        keeper: What keeps the folder of the settings in step, if they name one.
+        keepers: What keeps the folders of the settings in step.
     """
 
     def __init__(
@@ -114,14 +115,14 @@ class Gateway:
         *,
         origins: Mapping[str, str] | None = None,
         bound: socket.socket | None = None,
-        keeper: Keeper | None = None,
+        keepers: Sequence[Keeper] = (),
     ) -> None:
         """Prepare; `start` opens the port."""
         self._node = node
         self._settings = settings
         self._bound = bound
         self._live = Live(node)
-        self._app = create_app(node, settings, self._live, origins, keeper)
+        self._app = create_app(node, settings, self._live, origins, keepers)
         self._state = ServerState()
         self._server: asyncio.Server | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -156,7 +157,7 @@ class Gateway:
     async def stop(self) -> None:
         """Close the port, let requests end for a moment, then cut what is left."""
         if self._server is not None:
-            self._server.close()
+            await stop_serving(self._server)
         for connection in list(self._state.connections):
             connection.shutdown()
         if self._watch is not None:

@@ -17,10 +17,13 @@ class Bootstrap:
     Args:
         targets: Tickets or addresses.
         now: Monotonic time in seconds.
+        relay: Whether they are relays, at which the node is to have a place.
     """
 
-    def __init__(self, targets: tuple[str, ...], now: float) -> None:
+    def __init__(self, targets: tuple[str, ...], now: float, *, relay: bool = False) -> None:
         self._targets = targets
+        self._relay = relay
+        self._name, self._key = ("relay", "nat.relays") if relay else ("bootstrap", "bootstrap")
         self._since = now
         self._waiting: dict[int, int] = {}
         self._unusable: dict[int, str] = {}
@@ -35,7 +38,10 @@ class Bootstrap:
         made: list[Connect] = []
         for place, (target, ref) in enumerate(zip(self._targets, refs, strict=True), 1):
             try:
-                made.append(target_of(target, ref, wall_ms, persistent=True, keep=False))
+                relay = self._relay
+                made.append(
+                    target_of(target, ref, wall_ms, persistent=True, keep=relay, relay=relay)
+                )
             except UsageError as error:
                 self._unusable[place] = str(error)
             else:
@@ -50,14 +56,16 @@ class Bootstrap:
         """Those that cannot be used, and those that do not answer."""
         found = [
             Problem(
-                f"bootstrap {place} cannot be used", reason, "change `bootstrap` in the settings"
+                f"{self._name} {place} cannot be used",
+                reason,
+                f"change `{self._key}` in the settings",
             )
             for place, reason in self._unusable.items()
         ]
         if now - self._since >= PATIENCE_S:
             found += [
                 Problem(
-                    f"bootstrap {place} does not answer",
+                    f"{self._name} {place} does not answer",
                     "nobody is there, or it does not know us: an address alone is answered only by "
                     "a node with the same network_secret, or with accept_first_contact = true",
                     "it is called again by itself; a fresh ticket needs neither",

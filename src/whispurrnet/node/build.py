@@ -9,13 +9,18 @@ from whispurrnet.crypto.keys import Secret
 from whispurrnet.direct import courier
 from whispurrnet.discovery import beacon
 from whispurrnet.gossip import membership, spread, stamp, standing, stem
+from whispurrnet.nat import client, punch, relay_events
 from whispurrnet.node.membership import config_of
 from whispurrnet.node.processor import aes_is_fast
 from whispurrnet.node.settings import Settings
+from whispurrnet.node.webrtc import webrtc_of
 from whispurrnet.session import channel, handshake, mux, pool
 from whispurrnet.session.record import AES_RECORDS
 from whispurrnet.stack.config import Config, GossipConfig, IdentityConfig, RestConfig
 from whispurrnet.store import transfer_config
+
+RELAY_LIFETIME_S = 86_400.0
+"""The identity of a relay lives for a day at least: its key is part of others' addresses."""
 
 
 def network_key(settings: Settings) -> Secret | None:
@@ -47,9 +52,7 @@ def build(settings: Settings) -> Config:
     return Config(
         profile=settings.profile,
         network_secret=network_key(settings),
-        identity=IdentityConfig(
-            lifetime_s=settings.identity.lifetime_s, overlap_s=settings.identity.overlap_s
-        ),
+        identity=_identity(settings),
         handshake=_handshake(settings),
         channel=channel.Config(
             rekey_after_s=session.rekey_after_s,
@@ -86,6 +89,10 @@ def build(settings: Settings) -> Config:
             hold_s=session.sleep_hold_s,
             after_s=session.sleep_after_s,
         ),
+        webrtc=webrtc_of(settings.nat, stealth=settings.enable_stealth)[0],
+        punch=punch.Config(on=settings.nat.upgrade and not settings.enable_stealth),
+        relay=_relay(settings),
+        relays=client.Config(places_max=settings.nat.places),
         meeting_place=settings.gossip.meeting_place,
         links_max=settings.max_peers * 4,
         records_max=known,
@@ -106,6 +113,32 @@ def _handshake(settings: Settings) -> handshake.Config:
         timeout_s=session.handshake_timeout_s,
         half_open_max=session.half_open_max,
         handshakes_per_s_max=session.handshakes_per_s_max,
+    )
+
+
+def _identity(settings: Settings) -> IdentityConfig:
+    wanted = settings.identity
+    least_s = RELAY_LIFETIME_S if settings.nat.relay else 0.0
+    return IdentityConfig(lifetime_s=max(wanted.lifetime_s, least_s), overlap_s=wanted.overlap_s)
+
+
+def _relay(settings: Settings) -> relay_events.Config:
+    nat = settings.nat
+    return relay_events.Config(
+        on=nat.relay,
+        introduce=nat.introduce and not settings.enable_stealth,
+        expires_s=nat.relay_reservation_s,
+        overlap_s=settings.identity.overlap_s,
+        places_max=nat.relay_reservations_max,
+        circuits_max=nat.relay_circuits_max,
+        circuits_per_peer_max=nat.relay_circuits_per_peer_max,
+        connects_per_minute=nat.relay_connects_per_minute,
+        circuit=relay_events.Allowance(
+            bytes_per_s=nat.relay_bytes_per_s,
+            bytes_max=nat.relay_bytes_max,
+            idle_s=nat.relay_idle_s,
+            life_s=nat.relay_lifetime_s,
+        ),
     )
 
 

@@ -207,6 +207,15 @@ class Conversation(Spreading):
             self._driver.read_on(number)
             self.submit(events.Suspended(peer.handle, False))
 
+    def moved(self, peer: Peer) -> None:
+        """A peer has another path: if it is made to wait, it is there from now on."""
+        live, before = peer.record.live, self._held.get(peer.handle)
+        if live is not None and before is not None and before != live.link:
+            self._held[peer.handle] = live.link
+            self._driver.hold(live.link)
+            self._driver.read_on(before)
+            self.submit(events.Suspended(peer.handle, True))
+
     def release_all(self) -> None:
         """Read again from peers who were made to wait."""
         for handle in list(self._held):

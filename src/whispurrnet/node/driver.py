@@ -7,16 +7,18 @@ stack wants sent is sealed at the end of each turn of the loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
 from math import inf
 from typing import Any, TypeVar
 
-from whispurrnet.base.errors import NetworkError, WhispurrError
+from whispurrnet.base.errors import LimitError, NetworkError, WhispurrError
 from whispurrnet.base.log import get
 from whispurrnet.base.machine import Tick
 from whispurrnet.lan.lan import Lan
+from whispurrnet.node.circuits import Circuits
 from whispurrnet.node.latency import Latency
 from whispurrnet.stack import events
 from whispurrnet.stack.stack import Stack
@@ -33,6 +35,17 @@ EAGER_AFTER = 32
 """After so many messages in one turn of the loop these are sealed at once: so the peer works on
 the first while we still make the last, instead of both waiting for each other. The rest waits for
 the end of the turn, so that what is urgent overtakes it."""
+
+
+OURS = (
+    "all its addresses are those of this node itself: it is in another network with the same "
+    "addresses; let it set nat.relays, and take a fresh ticket of it"
+)
+"""What is said instead of dialling ourselves."""
+
+CLOSING_S = 1.0
+"""How long the other sides have to close their ends of our links when the node is closed, in
+seconds; then the links are cut."""
 
 
 class _Stopped(Exception):  # noqa: N818 - not an error: the way to end a task group
@@ -108,6 +121,9 @@ class Driver:
         self._tasks: asyncio.TaskGroup | None = None
         self._stop = asyncio.Event()
         self._ports: dict[int, Port] = {}
+        self._empty = asyncio.Event()
+        """No link is left."""
+        self._empty.set()
         self._next_link = 1
         self._flush_due = False
         self._unsealed = 0  # messages in this turn of the loop
@@ -122,11 +138,13 @@ class Driver:
             events.Hold: self._hold,
             events.Announce: self._announce,
         }
+        self.circuits = Circuits(self, dialer)
+        self._performers |= self.circuits.performers
 
     # Running
 
     async def run(self, started: asyncio.Event) -> None:
-        """Keep the tasks of the node until `stop`."""
+        """Keep the tasks of the node until `stop`, and then until no link is left."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -135,15 +153,43 @@ class Driver:
                 raise _Stopped
         except* _Stopped:
             pass
+        finally:
+            await self._see_off()
+
+    async def _see_off(self) -> None:
+        """Wait until every link is gone, and cut those that take too long.
+
+        A loop that ends before them would leave their sockets open.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_S):
+                await self._empty.wait()
+            return
+        for port in list(self._ports.values()):
+            if port.link is not None:
+                port.link.abort()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_S):
+                await self._empty.wait()
 
     def stop(self) -> None:
-        """End `run`, and every task it keeps."""
+        """End `run`, every task it keeps, and every link."""
         self._stop.set()
         if self._timer is not None:
             self._timer.cancel()
+        self.circuits.close()
         for port in list(self._ports.values()):
             if port.link is not None:
                 port.link.close()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether tasks can be kept."""
+        return self._tasks is not None and not self._stop.is_set()
+
+    def serve(self, performers: dict[type, Callable[[Any], None]]) -> None:
+        """Let somebody else perform some effects."""
+        self._performers |= performers
 
     def spawn(self, work: Any) -> asyncio.Task[Any]:
         """Run a coroutine that handles its own errors, for as long as the node runs."""
@@ -250,8 +296,22 @@ class Driver:
     # Links
 
     def accept(self, link: Link) -> Port:
-        """Take an inbound link in."""
-        port = Port(self, None)
+        """Take an inbound link in.
+
+        Raises:
+            LimitError: The node is closed.
+        """
+        return self.take(link, None)
+
+    def take(self, link: Link, dial: int | None) -> Port:
+        """Take in a link that nobody listened for; `dial` is set if it is the answer to one.
+
+        Raises:
+            LimitError: The node is closed.
+        """
+        if self._stop.is_set():
+            raise LimitError("this node is closed")
+        port = Port(self, dial)
         port.attach(link)
         return port
 
@@ -260,6 +320,7 @@ class Driver:
         port.number = self._next_link
         self._next_link += 1
         self._ports[port.number] = port
+        self._empty.clear()
         self.submit(
             events.LinkUp(port.number, str(link.remote), link.path, port.dial, link.binding)
         )
@@ -267,7 +328,20 @@ class Driver:
     def lost(self, port: Port, reason: str) -> None:
         """A link is gone."""
         if self._ports.pop(port.number, None) is not None:
+            if not self._ports:
+                self._empty.set()
             self.submit(events.LinkDown(port.number, reason))
+
+    def link(self, number: int) -> Link | None:
+        """A link by its number; None if it is gone."""
+        port = self._ports.get(number)
+        return port.link if port is not None else None
+
+    def forget(self, number: int) -> None:
+        """A link that was given another handler is gone: the stack knows nothing of it."""
+        self._ports.pop(number, None)
+        if not self._ports:
+            self._empty.set()
 
     def hold(self, number: int) -> None:
         """Read no more from a link, until `read_on` was called as often as this."""
@@ -308,8 +382,11 @@ class Driver:
     async def _call(self, effect: events.Dial) -> None:
         addresses: list[Address] = []
         try:
-            addresses += (parse(text) for text in effect.addresses)
+            own = self.stack.shared.direct
+            addresses += (parse(text) for text in effect.addresses if text not in own)
             port = Port(self, effect.dial)
+            if not addresses:
+                raise NetworkError(OURS)
             link = await self._dialer.dial(addresses, port)
         except WhispurrError as error:
             reason = str(error) or NetworkError.__name__

@@ -19,6 +19,7 @@ from whispurrnet.transport.link import (
     Transport,
 )
 from whispurrnet.transport.memory import MemoryTransport
+from whispurrnet.transport.relay import RelayTransport
 from whispurrnet.transport.tcp import TcpTransport
 from whispurrnet.transport.tls import Tls, load_certificate, make_certificate
 from whispurrnet.transport.websocket import WebSocketTransport
@@ -46,13 +47,16 @@ class Listening:
             WebSocketTransport(self._tls),
             MemoryTransport(),
         )
-        self.dialer = Dialer(self.transports)
+        self.relay = RelayTransport()
+        self.dialer = self.relay.dialer = Dialer((*self.transports, self.relay))
         self.state = ListenerState.NOT_LISTENING
         self._listeners: list[Listener] = []
         self._lan: Lan | None = None
         self.problems: list[Problem] = []
         self.extra: tuple[str, ...] = ()
         """Addresses that somebody else listens on for us, such as the gateway's `/ws`."""
+        self.relayed: tuple[str, ...] = ()
+        """Addresses through relays at which this node has a place."""
 
     def certify(self, identity: Ephemeral) -> None:
         """This is who we are now: show a certificate, if a listener needs one; take new names.
@@ -132,8 +136,8 @@ class Listening:
 
     @property
     def advertised(self) -> tuple[str, ...]:
-        """Where others may reach it: `0.0.0.0` becomes each address of this machine."""
-        found: dict[str, None] = {}
+        """Where others may reach it by itself: `0.0.0.0` becomes each address of this machine."""
+        found: dict[str, None] = dict.fromkeys(self._settings.nat.public_addresses)
         for text in self.addresses:
             for address in _reachable(parse(text)):
                 found[str(address)] = None

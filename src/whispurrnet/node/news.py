@@ -15,6 +15,7 @@ from whispurrnet.base.bounded import LruDict
 from whispurrnet.base.errors import HostError, NetworkError, WhispurrError
 from whispurrnet.base.log import get
 from whispurrnet.node.feed import Feed
+from whispurrnet.node.paths import shown_path
 from whispurrnet.node.peer import Message, Peer, Receipt, Request
 from whispurrnet.node.spread_news import SpreadNews, shown
 from whispurrnet.node.stream import Stream
@@ -75,17 +76,20 @@ class News(SpreadNews):
             events.StreamReset: self._stream_reset,
             events.PeerUp: self._peer_up,
             events.PeerDown: self._peer_down,
+            events.PathChanged: self._path_changed,
             events.PeerRenamed: self._peer_renamed,
             events.PeerPresence: self._peer_presence,
             events.PeerForgotten: self._peer_forgotten,
             events.Connected: self._connected,
             events.ConnectFailed: self._connect_failed,
             **self.spread_routes,
+            events.Placed: lambda effect: self.tell("relayed", places=len(effect.addresses)),
             events.RoundTrip: self._round_trip,
             events.Rotated: self._rotated,
             events.PinsChanged: lambda _: self._try("the pins cannot be kept", node.keep),
             events.MembershipChanged: self._membership_changed,
             events.Warned: self._warned,
+            events.RtcEnded: self._rtc_ended,
             events.Rested: lambda effect: self.tell("sleep", asleep=effect.asleep),
             **dict.fromkeys(OBJECTS, node.objects.perform),
         }
@@ -304,6 +308,13 @@ class News(SpreadNews):
         log.info("peer down")
         self.tell("peer_down", peer=peer.id, name=peer.name, reason=effect.reason)
 
+    def _path_changed(self, effect: events.PathChanged) -> None:
+        peer = self.peers[effect.peer]
+        self._node.moved(peer)
+        log.info("path changed from %s to %s", effect.before, effect.path)
+        before = shown_path(effect.before)
+        self.tell("path_changed", peer=peer.id, name=peer.name, before=before, path=peer.path)
+
     def _peer_renamed(self, effect: events.PeerRenamed) -> None:
         peer = self.peers[effect.peer]
         self.tell("peer_rotated", old=effect.old.hex(), peer=effect.new.hex(), name=peer.name)
@@ -318,6 +329,7 @@ class News(SpreadNews):
 
     def _connected(self, effect: events.Connected) -> None:
         self._node.bootstrap.reached(effect.ref)
+        self._node.relays.reached(effect.ref)
         waiter = self.connects.pop(effect.ref, None)
         if waiter is not None and not waiter.done():
             waiter.set_result(self.peers[effect.peer])
@@ -338,6 +350,12 @@ class News(SpreadNews):
     def _membership_changed(self, effect: events.MembershipChanged) -> None:
         self.tell("membership", role=self._node.membership.role)
         self._try("the membership cannot be kept", self._node.keep)
+
+    def _rtc_ended(self, effect: events.RtcEnded) -> None:
+        log.info("webrtc %s", "up" if effect.ok else effect.reason)
+        peer = self.peers.get(effect.peer)
+        if peer is not None:
+            self.tell("webrtc", peer=peer.id, name=peer.name, ok=effect.ok, reason=effect.reason)
 
     def _warned(self, effect: events.Warned) -> None:
         log.warning("%s", effect.text)

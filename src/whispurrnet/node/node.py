@@ -25,6 +25,7 @@ from whispurrnet.node.keeping import Keeping
 from whispurrnet.node.listening import Listening
 from whispurrnet.node.membership import founding
 from whispurrnet.node.memory import keep_freed_memory
+from whispurrnet.node.nat import Nat
 from whispurrnet.node.news import News
 from whispurrnet.node.objects import Objects
 from whispurrnet.node.peer import Message, Peer
@@ -32,6 +33,7 @@ from whispurrnet.node.problems import problems_of
 from whispurrnet.node.settings import Settings
 from whispurrnet.node.status import Problem
 from whispurrnet.node.targets import target_of
+from whispurrnet.node.webrtc import WebrtcShell
 from whispurrnet.node.words import name_of
 from whispurrnet.stack import events, protocols
 from whispurrnet.stack.stack import Stack
@@ -63,6 +65,7 @@ class Node(Conversation):
         self.failures: dict[str, str] = {}
         """What this machine refused, and why."""
         self.bootstrap = Bootstrap(settings.bootstrap, self.now())
+        self.relays = Bootstrap(settings.nat.relays, self.now(), relay=True)
         super().__init__()
         self._keeping = Keeping(settings.identity)
         self._started_s = self.now()
@@ -82,7 +85,10 @@ class Node(Conversation):
         self._news = News(self)
         self._listening = Listening(settings)
         self.chum = Chum(self, self._keeping.local_secret)
+        self.nat = Nat(self)
         self._driver = Driver(self.stack, self._listening.dialer, self._news, self.look_for_room)
+        self._listening.relay.ask = self._driver.circuits.ask
+        self._rtc = WebrtcShell(self._driver, settings.nat)
 
     # Life
 
@@ -95,11 +101,15 @@ class Node(Conversation):
         """
         await self.objects.start()
         await self._listening.start(self._driver)
+        await self.nat.start()
         self.submit(events.Listening(self._listening.advertised))
         self._keeping.begin(self)
-        refs = [next(self._refs) for _ in self.settings.bootstrap]
-        for call in self.bootstrap.calls(refs, wall_ms()):
-            self.submit(call)
+        for what, targets in (
+            (self.relays, self.settings.nat.relays),
+            (self.bootstrap, self.settings.bootstrap),
+        ):
+            for call in what.calls([next(self._refs) for _ in targets], wall_ms()):
+                self.submit(call)
 
     async def close(self) -> None:
         """Say goodbye and stop listening; queued whispers fail."""
@@ -109,6 +119,7 @@ class Node(Conversation):
             await self._listening.stop()
         finally:
             self._driver.stop()
+            self.nat.close()
             self._news.close()
             self.objects.close()
 
@@ -133,7 +144,7 @@ class Node(Conversation):
             id=self.id,
             name=self.name,
             created_ms=proof.timestamp_ms,
-            expires_s=max(0.0, self.settings.identity.lifetime_s - age_s),
+            expires_s=max(0.0, self.stack.shared.config.identity.lifetime_s - age_s),
             static_key=proof.static_key.hex(),
             persona=own.id.hex() if own else None,
         )
@@ -156,7 +167,7 @@ class Node(Conversation):
         own = self._keeping.persona
         return Ticket(
             static_key=proof.static_key,
-            addresses=self._listening.advertised[:8],
+            addresses=self.stack.shared.addresses,
             expires_s=proof.not_after_s,
             psk=psk,
             persona=own.id if own else None,
@@ -195,6 +206,11 @@ class Node(Conversation):
     def intents(self) -> tuple[str, ...]:
         """What it listens to."""
         return self.stack.gossiping.hearing.keyring.intents()
+
+    @property
+    def carried_bytes(self) -> int:
+        """What goes through this node in the circuits of others that there are now."""
+        return self._driver.circuits.splicer.bytes
 
     @property
     def problems(self) -> list[Problem]:

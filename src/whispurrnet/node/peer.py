@@ -9,6 +9,7 @@ import msgspec
 
 from whispurrnet.base.errors import NetworkError
 from whispurrnet.identity.instance import capability_names
+from whispurrnet.node.paths import path_of
 from whispurrnet.node.words import name_of
 from whispurrnet.stack import protocols
 from whispurrnet.wire.ids import PeerId
@@ -192,9 +193,8 @@ class Peer:
 
     @property
     def path(self) -> str:
-        """How it is reached: `direct tcp`, `direct ws`, ..., or `none`."""
-        live = self.record.live
-        return f"direct {live.path}" if live is not None else "none"
+        """How it is reached: `direct tcp`, `relay (via NAME)`, ..., or `none`."""
+        return path_of(self._node, self.record.live)
 
     @property
     def suite(self) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def problems_of(node: Node, places: Iterable[Problem]) -> list[Problem]:
     """Everything that is wrong with a node; `places` is what is wrong with where it listens."""
-    found = [*places, *node.bootstrap.problems(node.now())]
+    found = [*places, *node.relays.problems(node.now()), *node.bootstrap.problems(node.now())]
     if node.settings.enable_stealth:
         found.append(
             Problem(

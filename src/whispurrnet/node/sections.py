@@ -198,10 +198,12 @@ class ObjectSettings(Section, frozen=True):
 
 
 class SyncSettings(Section, frozen=True):
-    """A folder that `whispurr up` keeps the same on several machines."""
+    """Folders that `whispurr up` keeps the same on several machines."""
 
     folder: str = ""
     """Which; empty: none."""
+    folders: Annotated[tuple[str, ...], Meta(max_length=16)] = ()
+    """More of them, each with the key that it keeps since `whispurr sync`."""
     ticket: SecretText = SecretText()
     """The folder's ticket, from a machine that has it; not needed once the folder keeps its key."""
     peers: tuple[str, ...] = ()
@@ -225,6 +227,56 @@ class LanSettings(Section, frozen=True):
     """Peers on this network who set it too may see in a map with whom this node is connected."""
 
 
+class NatSettings(Section, frozen=True):
+    """Reaching and being reached where no direct link can be made: relays, WebRTC, STUN."""
+
+    relays: tuple[str, ...] = ()
+    """Tickets or addresses of relays through which this node may be reached."""
+    places: Annotated[int, Meta(ge=1, le=4)] = 2
+    """At how many of them at a time; the nearest."""
+    public_addresses: tuple[str, ...] = ()
+    """Where others reach this node from outside, such as a forwarded port of a router."""
+    relay: bool = False
+    """Carry the sealed links of others who cannot meet; see `whispurr relay`."""
+    upgrade: bool = True
+    """Go on trying for a direct path to peers that a relay carries; not in stealth."""
+    introduce: bool = True
+    """Let two peers of this node meet through it, for as little as they need to find a path."""
+    relay_reservations_max: Count = 4096
+    """Peers that may be reached through this relay."""
+    relay_circuits_max: Count = 4096
+    """Pairs of peers joined at a time."""
+    relay_circuits_per_peer_max: Count = 64
+    relay_connects_per_minute: Annotated[float, Meta(gt=0)] = 60.0
+    """How often one peer may ask to be joined."""
+    relay_bytes_per_s: Annotated[int, Meta(ge=0)] = 32 << 20
+    """What each way of a pair carries a second; 0: as fast as it goes."""
+    relay_bytes_max: Annotated[int, Meta(ge=0)] = 0
+    """What a pair carries in all before it must ask again; 0: without end."""
+    relay_idle_s: Annotated[float, Meta(ge=60)] = 900.0
+    """A pair that says nothing for so long is parted."""
+    relay_lifetime_s: Annotated[float, Meta(ge=60)] = 86_400.0
+    """A pair is parted after so long in any case."""
+    relay_reservation_s: Annotated[int, Meta(ge=60, le=86_400)] = 3600
+    """How long a place at this relay is good unless it is renewed."""
+    webrtc: Literal["auto", "on", "off"] = "auto"
+    """Make WebRTC links; auto: if `whispurrnet[webrtc]` is installed, and not in stealth."""
+    webrtc_backend: Literal["auto", "aiolibdatachannel", "aiortc"] = "auto"
+    """By which library; auto: the fastest that is there and can use the servers."""
+    ice_servers: tuple[SecretText, ...] = ()
+    """`stun:host:port` and `turn:user:secret@host:port`; none: only direct paths are found."""
+    ice_policy: Literal["all", "relay"] = "all"
+    """relay: WebRTC links go through a TURN server, so that peers do not learn our address."""
+    host_candidates: bool = True
+    """Tell peers with whom a WebRTC link is made the addresses of the own network."""
+    turn_secret: SecretText = SecretText()
+    """What TURN servers have as `static-auth-secret`: credentials that last 6 hours are made."""
+    stun_port: Port = 0
+    """The UDP port at which this node tells others where it sees them (STUN); 0: none."""
+    stun_alternate: str = ""
+    """A second address of this machine: others can then find out what kind of NAT they have."""
+
+
 class GatewaySettings(Section, frozen=True):
     """REST, events and the P2P WebSocket, on `host` and `port`."""
 
@@ -236,6 +288,8 @@ class GatewaySettings(Section, frozen=True):
     body_bytes_max: Count = 2 * 2**20
     metrics: bool = False
     """Figures for Prometheus at `/metrics`, to whoever may use the REST API; they name nobody."""
+    web: Literal["off", "local", "open"] = "local"
+    """Who gets the page at `/`: nobody; browsers on this machine; the network, with the ticket."""
 
 
 class TlsSettings(Section, frozen=True):

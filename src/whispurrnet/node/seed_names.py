@@ -6,7 +6,10 @@ every node (`gossip.resonance`, `crypto`) and have no name here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from whispurrnet.transport.webrtc_ice import text_of
 
 
 def _level(value: object) -> object:
@@ -20,6 +23,33 @@ def _seconds(value: object) -> object:
     """Milliseconds of the sources."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return value / 1000 if number else value  # type: ignore[operator]
+
+
+def _ice_servers(value: object) -> object:
+    """The `RTCIceServer`s of a browser: objects with `urls`, `username` and `credential`."""
+    if not isinstance(value, list):
+        return value
+    found: list[object] = []
+    for entry in cast("list[object]", value):
+        if not isinstance(entry, Mapping):
+            found.append(entry)
+            continue
+        fields = cast("Mapping[str, object]", entry)
+        urls = fields.get("urls", fields.get("url"))
+        user, secret = str(fields.get("username", "")), str(fields.get("credential", ""))
+        each = cast("list[object]", urls if isinstance(urls, list) else [urls])
+        found += [text_of(url, user, secret) if isinstance(url, str) else url for url in each]
+    return found
+
+
+def _rtc_config(value: object) -> object:
+    """The `RTCConfiguration` of a browser; only its servers mean something here."""
+    if not isinstance(value, Mapping):
+        return value
+    fields = cast("Mapping[str, object]", value)
+    if fields.keys() <= {"iceServers"}:
+        return _ice_servers(fields.get("iceServers", []))
+    return fields
 
 
 def _same(value: object) -> object:
@@ -39,6 +69,11 @@ SEED_NAMES: dict[str, tuple[str, Callable[[object], object]]] = {
     "timeout": ("session.timeout_ms", _same),
     "maxRetries": ("session.max_retries", _same),
     "heartbeatInterval": ("session.heartbeat_s", _seconds),
+    # of WebRTC, B
+    "iceServers": ("nat.ice_servers", _ice_servers),
+    "rtcConfig": ("nat.ice_servers", _rtc_config),
+    "rtcConfig.iceServers": ("nat.ice_servers", _ice_servers),
+    "relayServers": ("nat.relays", _same),
     # of gossip, B19
     "maxHops": ("gossip.max_hops", _same),
     "gossipInterval": ("gossip.sync_s", _seconds),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_origin, get_type_hints
 
 import msgspec
 
@@ -27,6 +27,7 @@ from whispurrnet.node.sections import (
     LanSettings,
     LogSettings,
     MembershipSettings,
+    NatSettings,
     ObjectSettings,
     PoolSettings,
     Port,
@@ -44,7 +45,7 @@ ENV_PREFIX = "WHISPURRNET_"
 #: Variables of the command line itself, which are not settings.
 ENV_RESERVED = frozenset(
     f"{ENV_PREFIX}{name}"
-    for name in ("CONFIG", "API", "TICKET", "TOPIC_KEY", "CODE", "OUTPUT", "DEBUG")
+    for name in ("CONFIG", "API", "TICKET", "TOPIC_KEY", "OBJECT_KEY", "CODE", "OUTPUT", "DEBUG")
 )
 
 
@@ -77,6 +78,7 @@ class Settings(Section, frozen=True):
     objects: ObjectSettings = ObjectSettings()
     sync: SyncSettings = SyncSettings()
     lan: LanSettings = LanSettings()
+    nat: NatSettings = NatSettings()
     gateway: GatewaySettings = GatewaySettings()
     tls: TlsSettings = TlsSettings()
     log: LogSettings = LogSettings()
@@ -284,7 +286,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _convert(path: str, given: object, origin: str, *, text: bool) -> Any:
     kind, value = KEYS[path], given
-    if text and get_origin(kind) is tuple:
+    bare = kind.__origin__ if get_origin(kind) is Annotated else kind
+    if text and get_origin(bare) is tuple:
         value = _words(str(value))
     try:
         return msgspec.convert(value, kind, strict=not text, dec_hook=_secret)
@@ -334,7 +337,9 @@ def shown(value: object) -> object:
     """A value as JSON can carry it; of a secret, only whether it is set."""
     if isinstance(value, SecretText):
         return "<set>" if value else ""
-    return list(cast("tuple[str, ...]", value)) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [shown(one) for one in cast("tuple[object, ...]", value)]
+    return value
 
 
 def _checked(settings: Settings, origins: Mapping[str, str]) -> Settings:

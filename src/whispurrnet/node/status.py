@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from whispurrnet.base.log import get
+from whispurrnet.node.attempts import outlook
+from whispurrnet.stack.moving import RELAYED
 
 if TYPE_CHECKING:
     from whispurrnet.node.node import Node
@@ -35,7 +37,7 @@ class PeerStatus(msgspec.Struct, frozen=True):
     bytes_sent: int
     bytes_received: int
     reason: str = ""
-    """Why it is not connected."""
+    """Why it is not connected, or only through a relay."""
     cure: str = ""
     presence: str = ""
     """How it says it is doing: `online`, `away`, `busy`, `asleep`; `offline` if it is away."""
@@ -49,6 +51,23 @@ class Problem(msgspec.Struct, frozen=True):
     what: str
     why: str
     cure: str
+
+
+class RelayStatus(msgspec.Struct, frozen=True):
+    """What this node does for others as a relay, and relays for it: counts, no names."""
+
+    on: bool = False
+    """Whether it is one."""
+    places: int = 0
+    """How many peers may be reached through it."""
+    circuits: int = 0
+    """How many pairs of peers it has joined, those included that wait for one of them."""
+    carried_bytes: int = 0
+    """What it has carried for them."""
+    held: int = 0
+    """At how many relays it has a place itself."""
+    wanted: int = 0
+    """How many are set in `nat.relays`."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -73,12 +92,30 @@ class Status(msgspec.Struct, frozen=True):
     presence: str = "online"
     """How this node says it is doing."""
     note: str = ""
+    relay: RelayStatus = RelayStatus()
+
+
+def relay_status(node: Node) -> RelayStatus:
+    """The node as a relay, and as a user of relays."""
+    relaying = node.stack.relaying
+    return RelayStatus(
+        on=relaying.relay.config.on,
+        places=relaying.relay.places,
+        circuits=relaying.relay.circuits,
+        carried_bytes=relaying.carried + node.carried_bytes,
+        held=len(relaying.client.placed),
+        wanted=len(node.settings.nat.relays),
+    )
 
 
 def peer_status(node: Node, peer: Peer) -> PeerStatus:
     """One row of the table of peers."""
     connected = peer.connected
     presence, words = peer.presence
+    reason = "" if connected else node.why_away(peer)
+    if peer.path.startswith(RELAYED):
+        reason = outlook(node, peer).reason
+    cure = f"whispurr why {peer.name}" + ("" if connected else "; or: whispurr join TICKET")
     return PeerStatus(
         id=peer.id,
         name=peer.name,
@@ -92,8 +129,8 @@ def peer_status(node: Node, peer: Peer) -> PeerStatus:
         queued=peer.queued,
         bytes_sent=peer.bytes_sent,
         bytes_received=peer.bytes_received,
-        reason="" if connected else node.why_away(peer),
-        cure="" if connected else f"whispurr why {peer.name}; or: whispurr join TICKET",
+        reason=reason,
+        cure=cure if reason or not connected else "",
         presence=presence,
         note=words,
     )
@@ -142,6 +179,7 @@ def status(node: Node) -> Status:
         problems=problems,
         presence=presence,
         note=note,
+        relay=relay_status(node),
     )
 
 
@@ -151,7 +189,8 @@ def stats(node: Node) -> dict[str, Any]:
     `averageLatency` is the mean of the last round trips to each peer; `messageProcessingLatency`
     the median of how long readings of links took here (see `node.latency`), and with `P99` what
     all but the slowest hundredth stay below: all in milliseconds. `gossipEfficiency` is the share
-    of the copies of messages that were new here. They are null until there is something to tell.
+    of the copies of messages that were new here, `natTraversalSuccessRate` the share of attempts to
+    reach a peer by WebRTC that made a link. They are null until there is something to tell.
     `bytesSent` and `bytesReceived` are those of the sessions that stand now. Figures of parts that
     this version does not have are left out.
     """
@@ -175,10 +214,16 @@ def stats(node: Node) -> dict[str, Any]:
         "bytesSent": sum(live.channel.bytes_sent for live in lives),
         "bytesReceived": sum(live.channel.bytes_received for live in lives),
         "identityRotations": counts["rotations"],
+        "natTraversalSuccessRate": _rate(node.nat.successes, node.nat.attempts),
         "neighbours": len(node.neighbours()),
         "gossip": spread,
         "counters": counts,
     }
+
+
+def _rate(successes: int, attempts: int) -> float | None:
+    """A share; null until there is something to tell."""
+    return round(successes / attempts, 4) if attempts else None
 
 
 def gossip(node: Node) -> dict[str, int]:

@@ -10,7 +10,13 @@ from whispurrnet.wire.ticket import Ticket
 
 
 def target_of(
-    target: Ticket | str, ref: int, wall_ms: int, *, persistent: bool, keep: bool = True
+    target: Ticket | str,
+    ref: int,
+    wall_ms: int,
+    *,
+    persistent: bool,
+    keep: bool = True,
+    relay: bool = False,
 ) -> events.Connect:
     """The event that reaches a peer.
 
@@ -20,6 +26,7 @@ def target_of(
         wall_ms: Unix time in milliseconds.
         persistent: Keep trying for ever.
         keep: The peer is wanted for itself, not only as a way into the mesh.
+        relay: It is a relay at which we want a place.
 
     Raises:
         UsageError: It is none of them, or a ticket whose time is over.
@@ -29,10 +36,11 @@ def target_of(
         return events.Connect(
             ref=ref,
             static_key=None,
-            addresses=(str(address.with_peer("")),),
+            addresses=(str(address if address.is_relayed else address.with_peer("")),),
             expected_id=parse_peer_id(address.peer_id) if address.peer_id else None,
             persistent=persistent,
             keep=keep,
+            relay=relay,
         )
     ticket = Ticket.parse(target) if isinstance(target, str) else target
     ticket.check(wall_ms)
@@ -49,4 +57,5 @@ def target_of(
         psk=ticket.psk,
         persistent=persistent,
         keep=keep,
+        relay=relay,
     )

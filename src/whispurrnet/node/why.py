@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from whispurrnet.base.errors import UsageError
+from whispurrnet.node.attempts import Tried, outlook
 from whispurrnet.node.prospects import Place, Prospects, blame, look, span
 from whispurrnet.node.targets import target_of
 from whispurrnet.stack import greeting
@@ -34,7 +35,7 @@ class Why(msgspec.Struct, frozen=True):
     """Who or what it is about."""
     connected: bool
     path: str
-    """`direct tcp`, ...; `none`."""
+    """`direct tcp`, `relay (via NAME)`, ...; `none`."""
     neighbour: bool
     """Whether messages of the mesh are exchanged with it."""
     verdict: str
@@ -43,6 +44,8 @@ class Why(msgspec.Struct, frozen=True):
     """Where the fault is; empty when there is none."""
     facts: tuple[str, ...]
     cures: tuple[str, ...]
+    attempts: tuple[Tried, ...] = ()
+    """What was tried to reach it better than through a relay, the oldest first."""
 
 
 def why(node: Node, ref: str) -> Why:
@@ -154,7 +157,13 @@ def _connected(node: Node, peer: Peer, live: Live) -> Why:
         )
     verdict = f"{peer.name} is connected by {peer.path}"
     place: Place = ""
+    way = outlook(node, peer)
+    facts += way.facts
     cures: list[str] = []
+    if way.reason:
+        verdict += f", for no direct path was found: {way.reason}"
+        place = way.place
+        cures += way.cures
     judged = _judged(node, peer)
     if judged:
         verdict += f", but slowed down: {judged}"
@@ -174,6 +183,7 @@ def _connected(node: Node, peer: Peer, live: Live) -> Why:
         place=place,
         facts=(*facts, *reasons),
         cures=(*cures, *more),
+        attempts=way.attempts,
     )
 
 

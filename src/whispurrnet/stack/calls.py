@@ -17,10 +17,15 @@ from whispurrnet.discovery.book import Book, Source
 from whispurrnet.session import pool
 from whispurrnet.session.pool import Pool
 from whispurrnet.stack import events
+from whispurrnet.stack.roster import Record
 from whispurrnet.wire.ids import PeerId
+
+AT_ONCE = b"!"
+"""What targets begin with that are dialled past the line."""
 
 CALLS_MAX = 1_000
 ERRORS_MAX = 1_000
+BESIDE_MAX = 256
 ADDRESSES_MAX = 8
 
 
@@ -31,13 +36,16 @@ class Call:
         "addresses",
         "error",
         "expected_id",
+        "failed",
         "invited",
         "keep",
         "persistent",
         "persona",
         "psk",
         "refs",
+        "relay",
         "static_key",
+        "wrong",
     )
 
     def __init__(self, static_key: bytes | None, addresses: tuple[str, ...]) -> None:
@@ -53,8 +61,21 @@ class Call:
         """Whether the peer is wanted for itself, not only as somebody in the mesh."""
         self.error: WhispurrError | None = None
         """Why it was not reached the last time."""
+        self.relay = False
+        """Whether it is a relay that we want a place at."""
+        self.failed: list[Callable[[WhispurrError], None]] = []
+        """Who inside the stack hears that it is called no longer, and why."""
+        self.wrong: list[str] = []
+        """Where somebody answered who was not it, since it was tried elsewhere."""
         self.refs: list[int] = []
         """The `Connect`s that wait for it."""
+
+    def choose(self, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        """Those to dial now: not where somebody else answered, while there are others."""
+        others = tuple(address for address in addresses if address not in self.wrong)
+        if not others:
+            self.wrong.clear()
+        return others or addresses
 
 
 class Calls:
@@ -74,6 +95,10 @@ class Calls:
         self._calls: dict[bytes, Call] = {}
         self._dials: dict[int, bytes] = {}
         self._next_dial = 1
+        self.fell: Callable[[int, str, float], None] = lambda dial, reason, now: None
+        """Hears which dial beside the pool nobody answered, why, and when."""
+        self._beside: LruDict[int, Call] = LruDict(BESIDE_MAX)
+        """Dials that the pool did not ask for: other paths to peers that are connected."""
         self.lost_hope: list[bytes] = []
         """Static keys of targets that nobody waits for and that are called no longer."""
         self._errors: LruDict[bytes, WhispurrError] = LruDict(ERRORS_MAX)
@@ -117,6 +142,8 @@ class Calls:
             call.refs = known.refs + call.refs
             call.persistent = call.persistent or known.persistent
             call.keep = call.keep or known.keep
+            call.relay = call.relay or known.relay
+            call.failed = known.failed + call.failed
             call.persona = call.persona or known.persona
             if call.psk is None:
                 call.psk, call.invited = known.psk, known.invited
@@ -126,6 +153,33 @@ class Calls:
         self._calls[target] = call
         self.book.learn(target, call.addresses, source, now)
         return target, list(self._perform(self._wanted(target, call, now), now))
+
+    def at_once(self, call: Call) -> list[events.Effect]:
+        """Dial a target now, once, past the line of the pool, where others may wait for it.
+
+        Raises:
+            LimitError: Too many targets are called at once.
+        """
+        assert call.static_key is not None, "its key is known"
+        target = AT_ONCE + call.static_key
+        if len(self._calls) >= CALLS_MAX:
+            raise LimitError(f"{CALLS_MAX} peers are being called; wait, or disconnect some")
+        called = (self._calls.get(other) for other in self._dials.values())
+        under_way = next((c for c in called if c and c.static_key == call.static_key), None)
+        if under_way is not None:
+            under_way.failed += call.failed
+            return []
+        self._calls[target] = call
+        dial, self._next_dial = self._next_dial, self._next_dial + 1
+        self._dials[dial] = target
+        return [events.Dial(dial, call.addresses)]
+
+    def reached_at_once(self, static_key: bytes, now: float) -> list[events.Effect]:
+        """What `at_once` was for is there: it is not called again when it goes."""
+        target = AT_ONCE + static_key
+        if self._calls.pop(target, None) is None:
+            return []
+        return list(self._perform(pool.Unwant(target), now))
 
     def _wanted(self, target: bytes, call: Call, now: float) -> pool.Want:
         """What the pool is told: the best addresses first."""
@@ -142,11 +196,28 @@ class Calls:
         call = self._calls.get(target) if target is not None else None
         return (target, call) if target is not None and call is not None else None
 
+    def beside(self, record: Record) -> int:
+        """The number of a dial to a peer that is connected: for another path to it.
+
+        The pool does not hear of it, and its failure is that of the attempt alone.
+        """
+        dial = self._next_dial
+        self._next_dial += 1
+        call = Call(record.static_key, ())
+        call.psk, call.keep = record.psk, False
+        self._beside.put(dial, call)
+        return dial
+
+    def taken(self, dial: int) -> Call | None:
+        """The call of a dial beside the pool that has ended, well or not."""
+        return self._beside.pop(dial)
+
     def connected(self, target: bytes, address: str, now: float) -> list[events.Effect]:
         """The target is reached at this address."""
         self._errors.pop(target)
         if target in self._calls:
             self._calls[target].error = None
+            self._calls[target].wrong.clear()
         self.book.worked(target, address, now)
         return list(self._perform(pool.Connected(target, address), now))
 
@@ -167,12 +238,22 @@ class Calls:
         return [*wanted, *self._perform(pool.Lost(target), now)]
 
     def failed(
-        self, target: bytes, error: WhispurrError, now: float, *, heard: bool = False
+        self, target: bytes, error: WhispurrError, now: float, *, at: str = ""
     ) -> list[events.Effect]:
-        """The target could not be reached, or (`heard`) refused us; it may be tried again."""
-        call = self._calls.get(target)
+        """The target could not be reached, or refused us; it may be tried again.
+
+        Args:
+            target: Who was called.
+            error: Why not.
+            now: Monotonic time in seconds.
+            at: Where somebody is who refused us, or is somebody else, as happens with private
+                addresses: the next dial goes to the other addresses, if there are any.
+        """
+        call, heard = self._calls.get(target), bool(at)
         if call is not None:
             call.error = error
+            if at:
+                call.wrong.append(at)
             for address in call.addresses:
                 self.book.failed(target, address, now)
         effects = list(self._perform(pool.Failed(target, heard=heard), now))
@@ -187,10 +268,12 @@ class Calls:
         if call is not None:
             self._errors.put(target, call.error or error)
             effects += [events.ConnectFailed(ref, error) for ref in call.refs]
-            self._despair(call)
+            self._despair(call, error)
         return effects
 
-    def _despair(self, call: Call) -> None:
+    def _despair(self, call: Call, error: WhispurrError) -> None:
+        for failed in call.failed:
+            failed(call.error or error)
         if call.static_key is not None and not call.keep:
             self.lost_hope.append(call.static_key)
 
@@ -242,7 +325,7 @@ class Calls:
                     dial = self._next_dial
                     self._next_dial += 1
                     self._dials[dial] = target
-                    yield events.Dial(dial, addresses)
+                    yield events.Dial(dial, call.choose(addresses) if call else addresses)
                 case pool.GaveUp(target, reason):
                     call = self._calls.pop(target, None)
                     error = (call.error if call else None) or NetworkError(reason)
@@ -250,7 +333,7 @@ class Calls:
                         yield events.ConnectFailed(ref, error)
                     if call is not None:
                         self._errors.put(target, error)
-                        self._despair(call)
+                        self._despair(call, error)
                 case pool.Stop(target):
                     # the dial ends by itself; whatever came of it is nobody's any more
                     self._dials = {d: t for d, t in self._dials.items() if t != target}

@@ -8,6 +8,7 @@ from whispurrnet.crypto.keys import Secret
 from whispurrnet.direct import courier
 from whispurrnet.discovery import beacon
 from whispurrnet.gossip import membership, silence, spread, stamp, standing, stem, turns
+from whispurrnet.nat import client, punch, relay_events, signal
 from whispurrnet.session import channel, handshake, mux, pool
 from whispurrnet.store import sync_events, transfer_config
 
@@ -95,6 +96,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     rest: RestConfig = RestConfig()
     mapped: bool = False
     """Whether others may name this node in maps of the local network."""
+
+    webrtc: bool = False
+    """Whether the shell can make WebRTC links."""
+
+    signal: signal.Config = signal.Config()
+
+    punch: punch.Config = punch.Config()
+
+    relay: relay_events.Config = relay_events.Config()
+    relays: client.Config = client.Config()
 
     meeting_place: bool = True
     """Whether others may meet under a name through this node."""

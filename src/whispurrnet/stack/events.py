@@ -25,12 +25,36 @@ from whispurrnet.direct.courier import (
     Progress,
 )
 from whispurrnet.gossip.contact import Contact
-from whispurrnet.stack import object_events
+from whispurrnet.stack import object_events, relay_events, rtc_events
+from whispurrnet.stack.relay_events import (
+    AcceptCircuit,
+    CircuitReady,
+    CutSplice,
+    ForgetCircuit,
+    NoCircuit,
+    OpenCircuit,
+    Placed,
+    Splice,
+    SpliceEnded,
+)
+from whispurrnet.stack.rtc_events import (
+    RtcAccept,
+    RtcCandidate,
+    RtcDescription,
+    RtcEnded,
+    RtcFailed,
+    RtcFound,
+    RtcOpened,
+    RtcStart,
+    RtcStop,
+    TryWebrtc,
+)
 from whispurrnet.store import transfer_events
 from whispurrnet.wire.ids import PeerId
 
 __all__ = [
     "Abandon",
+    "AcceptCircuit",
     "Abandoned",
     "Announce",
     "Answer",
@@ -38,11 +62,13 @@ __all__ = [
     "Ask",
     "Asked",
     "Broadcast",
+    "CircuitReady",
     "Close",
     "Connect",
     "ConnectFailed",
     "Connected",
     "Consumed",
+    "CutSplice",
     "Datagram",
     "Delivered",
     "Dial",
@@ -54,6 +80,7 @@ __all__ = [
     "FindName",
     "FinishStream",
     "Flush",
+    "ForgetCircuit",
     "FoundName",
     "Gossiped",
     "Hold",
@@ -68,7 +95,10 @@ __all__ = [
     "Listening",
     "MarkRead",
     "Neighbour",
+    "NoCircuit",
+    "OpenCircuit",
     "OpenStream",
+    "PathChanged",
     "PeerDown",
     "PeerForgotten",
     "PeerPresence",
@@ -76,6 +106,7 @@ __all__ = [
     "PeerUp",
     "PingPeer",
     "PinsChanged",
+    "Placed",
     "Post",
     "Progress",
     "Register",
@@ -86,10 +117,21 @@ __all__ = [
     "RotateIdentity",
     "Rotated",
     "RoundTrip",
+    "RtcAccept",
+    "RtcCandidate",
+    "RtcDescription",
+    "RtcEnded",
+    "RtcFailed",
+    "RtcFound",
+    "RtcOpened",
+    "RtcStart",
+    "RtcStop",
     "SetPresence",
     "Sleep",
     "Solve",
     "Solved",
+    "Splice",
+    "SpliceEnded",
     "StopWaiting",
     "StreamData",
     "StreamFinished",
@@ -99,6 +141,8 @@ __all__ = [
     "StreamWritable",
     "Suspended",
     "Tick",
+    "TryPath",
+    "TryWebrtc",
     "Unlisten",
     "Wake",
     "Warned",
@@ -188,6 +232,8 @@ class Connect(msgspec.Struct, frozen=True, kw_only=True):
     """Keep trying for ever, with backoff."""
     keep: bool = True
     """Whether it is wanted for itself; otherwise it may go when the mesh has other neighbours."""
+    relay: bool = False
+    """Whether it is a relay, at which we want a place."""
 
 
 class StopWaiting(msgspec.Struct, frozen=True):
@@ -245,6 +291,12 @@ class Consumed(msgspec.Struct, frozen=True):
     peer: int
     stream: int
     size: int
+
+
+class TryPath(msgspec.Struct, frozen=True):
+    """Try for a better path to a peer that a relay carries, whatever wait is left."""
+
+    peer: int
 
 
 class PingPeer(msgspec.Struct, frozen=True):
@@ -388,6 +440,7 @@ Event: TypeAlias = (
     | FinishStream
     | ResetStream
     | PingPeer
+    | TryPath
     | Anchors
     | Listen
     | Unlisten
@@ -405,6 +458,8 @@ Event: TypeAlias = (
     | Farewell
     | object_events.Event
     | transfer_events.Event
+    | rtc_events.Event
+    | relay_events.Event
     | Tick
 )
 
@@ -452,6 +507,15 @@ class PeerUp(msgspec.Struct, frozen=True):
     """A peer is connected, authenticated, and has greeted."""
 
     peer: int
+
+
+class PathChanged(msgspec.Struct, frozen=True):
+    """A session goes on over another path: nothing of it was lost."""
+
+    peer: int
+    before: str
+    """What the path was: `relay`, `tcp`, ... as in `LinkUp`."""
+    path: str
 
 
 class PeerDown(msgspec.Struct, frozen=True):
@@ -654,6 +718,7 @@ Effect: TypeAlias = (
     | Hold
     | Announce
     | PeerUp
+    | PathChanged
     | PeerDown
     | PeerRenamed
     | PeerForgotten
@@ -687,4 +752,6 @@ Effect: TypeAlias = (
     | object_events.Effect
     | object_events.SetEffect
     | transfer_events.Effect
+    | rtc_events.Effect
+    | relay_events.Effect
 )

@@ -35,7 +35,7 @@ class Finding:
         call = Call(event.static_key, event.addresses)
         call.expected_id, call.persona, call.psk = event.expected_id, event.persona, event.psk
         call.persistent, call.invited = event.persistent, event.psk is not None
-        call.keep = event.keep
+        call.keep, call.relay = event.keep, event.relay
         known = self._connected_as(event)
         if known is not None and event.persona not in (None, known.persona):
             raise IdentityChanged(
@@ -86,19 +86,21 @@ class Finding:
     def dial_failed(self, event: events.DialFailed, now: float) -> None:
         """None of a target's addresses answered."""
         found = self._shared.calls.dialled(event.dial)
+        if self._shared.calls.taken(event.dial) is not None:
+            self._shared.calls.fell(event.dial, event.reason, now)
         if found is not None:
             target, _ = found
             self._shared.out += self._shared.calls.failed(target, NetworkError(event.reason), now)
 
     def listening(self, event: events.Listening, now: float) -> None:
         """We are reachable at other addresses from now on."""
-        self._shared.addresses = event.addresses
+        self._shared.direct = event.addresses
         self.announce(now)
 
     def announce(self, now: float) -> None:
         """Tell the local network who we are now."""
-        if self._shared.config.beacon_on and self._shared.addresses:
-            update = beacon.Update(self._shared.identity, self._shared.addresses)
+        if self._shared.config.beacon_on and self._shared.direct:
+            update = beacon.Update(self._shared.identity, self._shared.direct)
             self._from_beacon(self._shared.beacon.handle(update, now), now)
 
     def datagram(self, event: events.Datagram, now: float) -> None:
@@ -130,7 +132,7 @@ class Finding:
         """When the beacon or a dial is due."""
         shared = self._shared
         due = shared.calls.deadline
-        spoken = shared.beacon.deadline if shared.config.beacon_on and shared.addresses else None
+        spoken = shared.beacon.deadline if shared.config.beacon_on and shared.direct else None
         return spoken if due is None or (spoken is not None and spoken < due) else due
 
     def tick(self, now: float) -> None:
@@ -138,5 +140,5 @@ class Finding:
         shared = self._shared
         shared.out += shared.calls.tick(now)
         due = shared.beacon.deadline
-        if shared.config.beacon_on and shared.addresses and due is not None and due <= now:
+        if shared.config.beacon_on and shared.direct and due is not None and due <= now:
             self._from_beacon(shared.beacon.handle(Tick(), now), now)

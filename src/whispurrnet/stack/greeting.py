@@ -39,7 +39,7 @@ it speaks of objects; it may be named in maps of the local network; it carries l
 each other; it can make links over WebRTC."""
 
 # Why a session ends, in a GOODBYE
-CLOSED, SHUTTING_DOWN, DUPLICATE, FULL, REVOKED, PRUNED = range(6)
+CLOSED, SHUTTING_DOWN, DUPLICATE, FULL, REVOKED, PRUNED, LATER = range(7)
 REASONS = {
     CLOSED: "the peer said goodbye",
     SHUTTING_DOWN: "the peer is shutting down",
@@ -47,6 +47,7 @@ REASONS = {
     FULL: "the peer has as many connections as it takes",
     REVOKED: "the peer does not talk to us",
     PRUNED: "the peer has neighbours enough",
+    LATER: "the peer does not change the path now; it may later",
 }
 
 Text = Annotated[str, msgspec.Meta(max_length=ADDRESS_BYTES_MAX)]
@@ -116,7 +117,21 @@ class Asleep(msgspec.Struct, frozen=True, array_like=True, tag=7):
     """0: I am awake again."""
 
 
-Greeting: TypeAlias = Hello | Rotate | Presence | Belong | Apply | Grant | Asleep
+class Moves(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """This link is to be another path of a session that lives; the other side says the same.
+
+    Who called says it with its hello; who was called says it then, or goodbye. See `stack.moving`.
+    """
+
+    session: Annotated[bytes, msgspec.Meta(max_length=32)]
+    """Which session; in the answer, no bytes at all: a new session, and the older one ends."""
+
+
+class Moved(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """On the old path: nothing comes here any more. On the new one: I have all of that; go on."""
+
+
+Greeting: TypeAlias = Hello | Rotate | Presence | Belong | Apply | Grant | Asleep | Moves | Moved
 
 _CODEC: Codec[Greeting] = Codec(Greeting)
 

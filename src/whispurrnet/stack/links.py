@@ -6,8 +6,7 @@ goes wrong on it closes it; a peer that broke the protocol is told nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable
 
 from whispurrnet.base.bounded import TokenBucket
 from whispurrnet.base.errors import (
@@ -25,8 +24,9 @@ from whispurrnet.session import channel, handshake
 from whispurrnet.session.channel import Channel
 from whispurrnet.session.mux import Mux
 from whispurrnet.session.record import suite_of
-from whispurrnet.stack import events, greeting
-from whispurrnet.stack.live import Live
+from whispurrnet.stack import events, greeting, moving
+from whispurrnet.stack.live import Live, Tail
+from whispurrnet.stack.moving import Moving
 from whispurrnet.stack.opening import Opening
 from whispurrnet.stack.roster import Record
 from whispurrnet.stack.sessions import Sessions
@@ -42,10 +42,6 @@ SLOW_BYTES_PER_S, SLOW_BYTES_BURST = 64 * 1024, 256 * 1024
 """What is read of a peer that the policy slows down."""
 
 
-Reader: TypeAlias = Callable[[Live, Sequence[channel.Effect], float], None]
-"""Takes what arrived on a live session."""
-
-
 class Links(Sessions):
     """Every link of a node.
 
@@ -54,9 +50,10 @@ class Links(Sessions):
         read: Takes the frames of a live session.
     """
 
-    def __init__(self, shared: Shared, read: Reader) -> None:
+    def __init__(self, shared: Shared, read: moving.Reader) -> None:
         super().__init__(shared)
         self._read = read
+        self.moving = Moving(shared, self, read)
 
     # Opening
 
@@ -108,6 +105,10 @@ class Links(Sessions):
         """Prepare our side of a link we asked for; False when nobody wants it any more."""
         shared = self._shared
         found = shared.calls.dialled(event.dial) if event.dial is not None else None
+        if found is None and event.dial is not None:
+            beside = shared.calls.taken(event.dial)
+            opening.beside = event.dial
+            found = (b"", beside) if beside is not None else None
         if found is None:
             return False
         opening.dial, call = found
@@ -125,12 +126,17 @@ class Links(Sessions):
         return True
 
     def data(self, event: events.LinkData, now: float) -> None:
-        """Bytes arrived on a link that is not live yet."""
+        """Bytes arrived on a link that is not live yet, or is no longer."""
         opening = self.states.get(event.link)
+        if isinstance(opening, Tail):
+            self.moving.old_path(opening, event.data, now)
+            return
         if not isinstance(opening, Opening) or opening.silent:
             return
         if opening.live is None:
-            self._shake(opening, handshake.Arrived(event.data), now)
+            data = self.claim(opening, event.data, now)
+            if data:
+                self._shake(opening, handshake.Arrived(data), now)
         else:
             self._await_hello(opening, opening.live, event.data, now)
 
@@ -182,7 +188,12 @@ class Links(Sessions):
             return
         call = shared.calls.get(opening.dial) if opening.dial else None
         live.friend = call is not None and call.keep
-        live.notes.append(self.hello(live, invited=initiator and opening.invited))
+        try:
+            more = self.moving.asks(opening, done.proof.id) if initiator else ()
+        except NetworkError as error:
+            self._fail(opening, error, now)
+            return
+        live.notes.append(self.hello(live, *more, invited=initiator and opening.invited))
         live.ours = done.identity.id
         self.dirty[live.link] = live
         if done.rest:
@@ -198,17 +209,16 @@ class Links(Sessions):
             for n, effect in enumerate(effects):
                 match effect:
                     case channel.FrameIn(frame.PEER, body):
-                        hello, *more = greeting.decode(body) or (None,)
-                        if not isinstance(hello, greeting.Hello):
-                            raise ProtocolError("the first greeting is not a hello")
-                        record = self._greeted(opening, live, hello, now)
-                        for message in more:
-                            self.told(record, message, now)
+                        messages = opening.take_hello(greeting.decode(body))
+                        if opening.asks and moving.word(messages) is None:
+                            continue  # what the peer says to the session that we hold follows
+                        live = self._decided(opening, live, messages, now)
                         self._read(live, effects[n + 1 :], now)
                         return
                     case channel.Left(reason):
                         known = shared.roster.find(opening.proof.id) if opening.proof else None
-                        if reason == greeting.DUPLICATE and known is not None and known.live:
+                        stays = reason in (greeting.DUPLICATE, greeting.LATER)
+                        if stays and known is not None and known.live:
                             self.reached_already(opening, known, now)
                         why = greeting.REASONS.get(reason, "the peer said goodbye")
                         raise NetworkError(why)
@@ -225,10 +235,32 @@ class Links(Sessions):
             return
         self.dirty[live.link] = live
 
-    def _greeted(self, opening: Opening, live: Live, hello: greeting.Hello, now: float) -> Record:
-        shared, proof = self._shared, opening.proof
-        assert proof is not None
-        if opening.dial is not None and shared.calls.get(opening.dial) is None:
+    def _decided(
+        self, opening: Opening, live: Live, messages: list[greeting.Greeting], now: float
+    ) -> Live:
+        """The peer has said enough: the session begins, or one that lives goes on here."""
+        said = moving.word(messages)
+        if said is not None:
+            moved = self.moving.decide(opening, live, said, now)
+            if moved is not None:
+                return moved
+        record = self._greeted(opening, live, now, is_decided=said is not None)
+        for message in messages:
+            if message is not said:
+                self.told(record, message, now)
+        return live
+
+    def told(self, record: Record, message: greeting.Greeting, now: float) -> None:
+        """The peer says something of itself, after its hello (see `Sessions.told`)."""
+        if isinstance(message, greeting.Moved) and record.live is not None:
+            self.moving.told(record.live)
+        else:
+            super().told(record, message, now)
+
+    def _greeted(self, opening: Opening, live: Live, now: float, *, is_decided: bool) -> Record:
+        shared, proof, hello = self._shared, opening.proof, opening.hello
+        assert proof is not None and hello is not None
+        if opening.dial and shared.calls.get(opening.dial) is None:
             raise NetworkError("the call was given up meanwhile")
         persona = persona_of(shared, opening, live, hello.persona)
         record = shared.roster.find(proof.id, persona)
@@ -243,7 +275,7 @@ class Links(Sessions):
         elif shared.verdict(record, now) is Verdict.REFUSE:
             self.say_goodbye(live, greeting.REVOKED, now)
             raise LimitError("this peer broke the protocol too often; it is refused for a while")
-        elif record.live is not None and not self._newcomer_wins(record.live, live, now):
+        elif record.live and not is_decided and not self.moving.gives_way(record, live, now):
             self.reached_already(opening, record, now)
             self.say_goodbye(live, greeting.DUPLICATE, now)
             raise NetworkError(greeting.REASONS[greeting.DUPLICATE])
@@ -286,7 +318,9 @@ class Links(Sessions):
         shared.out.append(events.PeerUp(record.handle))
         record.shown = (live.ours,)
         self.introduce(live, now)
-        if opening.dial is not None:
+        if opening.beside is not None:
+            self.moving.ended(opening, ok=True, reason="", now=now)
+        elif opening.dial is not None:
             call = shared.calls.get(opening.dial)
             if call is not None:
                 call.psk, call.invited = record.psk, False
@@ -298,16 +332,6 @@ class Links(Sessions):
         for watcher in self.watchers:
             watcher.up(record, live, now)
 
-    def _newcomer_wins(self, old: Live, new: Live, now: float) -> bool:
-        """Which of two sessions with one peer stays: the same answer on both sides.
-
-        Made from both ends at once, `keep_first` decides. Otherwise the older one is a leftover
-        of a broken path.
-        """
-        if old.initiator == new.initiator or now - old.since_s > self._shared.config.glare_s:
-            return True
-        return not handshake.keep_first(old.opener, new.opener, old.keys.hash, new.keys.hash)
-
     # Ending
 
     def down(self, event: events.LinkDown, now: float) -> None:
@@ -317,8 +341,10 @@ class Links(Sessions):
                 self._shake_off(opening, event.reason, now)
             case Live() as live:
                 self.end(live, event.reason, now)
+            case Tail() as tail:
+                self.moving.lost(tail, event.reason, now)
             case None:
-                pass
+                self.gone(event.link, now)
 
     def _shake_off(self, opening: Opening, reason: str, now: float) -> None:
         if opening.live is None:
@@ -337,6 +363,8 @@ class Links(Sessions):
                 self._fail(opening, NetworkError(self._no_answer(opening)), now)
             case Live() as live:
                 self.heartbeat(live, now)
+            case Tail() as tail:
+                self.moving.lost(tail, "the old path was too slow", now)
             case None:
                 pass
 
@@ -360,10 +388,13 @@ class Links(Sessions):
         self.drop(opening.link.link)
         if opening.dial is None:
             return
+        self.moving.ended(opening, ok=False, reason=str(error), now=now)
+        if opening.beside is not None:
+            return
         call = shared.calls.get(opening.dial)
         # who is called for ever is called again: a forger in between must not be able to stop that
         lasting = call is not None and call.persistent and not isinstance(error, UsageError)
         if isinstance(error, (AuthError, UsageError)) and not lasting:
             shared.out += shared.calls.give_up(opening.dial, error, now)
         else:
-            shared.out += shared.calls.failed(opening.dial, error, now, heard=True)
+            shared.out += shared.calls.failed(opening.dial, error, now, at=opening.link.address)

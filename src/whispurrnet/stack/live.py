@@ -38,6 +38,23 @@ class Source(Protocol):
         ...
 
 
+class Tail:
+    """The path that a session leaves: what is on its way there arrives first (`stack.moving`)."""
+
+    __slots__ = ("channel", "ended", "full", "go", "link", "live")
+
+    def __init__(self, live: Live) -> None:
+        self.live = live
+        self.link = live.link
+        self.channel = live.channel
+        self.ended = False
+        """Whether all that the peer sent there has arrived."""
+        self.go = False
+        """Whether the peer has all that we sent there: the rest may follow on the new path."""
+        self.full = False
+        """Whether the buffer of the new link is full."""
+
+
 class Live:
     """The state of one session."""
 
@@ -57,6 +74,7 @@ class Live:
         "keys",
         "level",
         "link",
+        "moved_s",
         "mux",
         "notes",
         "objects",
@@ -72,14 +90,13 @@ class Live:
         "sleeps_s",
         "spread_turn",
         "suite",
+        "tail",
         "turn",
     )
 
     def __init__(self, *, link: int, peer: int, initiator: bool, keys: TransportKeys) -> None:
-        self.link = link
-        self.peer = peer
-        self.initiator = initiator
-        self.keys = keys
+        self.link, self.peer = link, peer
+        self.initiator, self.keys = initiator, keys
         self.channel: Channel
         self.mux: Mux
         self.joiner = frame.Reassembler()
@@ -97,8 +114,9 @@ class Live:
         self.notes: deque[bytes] = deque()
         """Frames that go before everything else: greetings."""
         self.fragments: dict[int, deque[bytes]] = {}
-        self.paused = False
-        self.turn = self.spread_turn = False
+        self.paused = self.turn = self.spread_turn = False
+        self.tail: Tail | None = None
+        """The path that the session leaves, while it does."""
         self.parted = 0
         """How many messages were cut into parts."""
         self.address = self.path = ""
@@ -109,6 +127,8 @@ class Live:
         self.ours = b""
         """The identity by which the peer knows us, as far as we have told it."""
         self.since_s = 0.0
+        self.moved_s: float | None = None
+        """When it came to the path that it has, if it began on another one."""
         self.sleeps_s = 0.0
         """How long the peer, which sleeps, may be silent; 0: it is awake."""
         self.hold_s = self.free_at = 0.0

@@ -27,7 +27,7 @@ def reach(address: str) -> Reach:
         place = parse(address)
     except UsageError:
         return Reach.NOWHERE
-    if place.kind == "memory":
+    if place.kind == "memory":  # of a relayed address it is the relay that is called
         return Reach.MACHINE
     try:
         host = ipaddress.ip_address(place.host.partition("%")[0])

@@ -120,6 +120,10 @@ class Resting:
         if self.asleep:
             self._tell(live, now)
 
+    def moved(self, live: Live, now: float) -> None:
+        """A session has another channel from now on."""
+        self._adapt(live, now)
+
     def _tell(self, live: Live, now: float) -> None:
         beat_s = self._shared.config.rest.heartbeat_s if self.asleep else 0.0
         self._whisper(live, greeting.Asleep(int(beat_s * 1000)))

@@ -30,18 +30,28 @@ PRESENCES_PER_S, PRESENCES_BURST = 0.5, 20
 """How often a peer may tell how it is doing."""
 
 
+MOVES_PER_S, MOVES_BURST = 0.2, 8
+"""How often a session may change its path because the peer wants it."""
+
+
+COMINGS_PER_S, COMINGS_BURST = 1.0, 20
+"""How often a peer may come again while a session with it stands."""
+
+
 class Record:
     """One peer."""
 
     __slots__ = (
         "addresses",
         "capabilities",
+        "comings",
         "handle",
         "id",
         "ids",
         "last_seen_s",
         "live",
         "member",
+        "moves",
         "news",
         "persona",
         "presence",
@@ -72,6 +82,8 @@ class Record:
         self.presence = PRESENT
         """How it says it is doing, and a note; told again in each session."""
         self.news = TokenBucket(PRESENCES_PER_S, PRESENCES_BURST)
+        self.moves = TokenBucket(MOVES_PER_S, MOVES_BURST)
+        self.comings = TokenBucket(COMINGS_PER_S, COMINGS_BURST)
         self.rotations = TokenBucket(ROTATIONS_PER_S, ROTATIONS_BURST)
         self.shown: tuple[bytes, ...] = ()
         """Our own ids by which it knows us, oldest first."""

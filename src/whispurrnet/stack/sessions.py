@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 from whispurrnet.base.errors import (
@@ -17,7 +18,7 @@ from whispurrnet.identity.ephemeral import Ephemeral, Proof, verify_predecessor,
 from whispurrnet.session import channel, handshake
 from whispurrnet.stack import events, greeting
 from whispurrnet.stack.calls import Call
-from whispurrnet.stack.live import Live
+from whispurrnet.stack.live import Live, Tail
 from whispurrnet.stack.members import Members
 from whispurrnet.stack.opening import Opening
 from whispurrnet.stack.resting import Resting
@@ -28,7 +29,7 @@ from whispurrnet.wire import frame
 
 CHANNEL_BINDING = "channel-binding"
 
-State: TypeAlias = Opening | Live
+State: TypeAlias = Opening | Live | Tail
 
 
 class Watcher(Protocol):
@@ -73,13 +74,19 @@ class Sessions:
         """Sessions with something to send."""
         self.watchers: list[Watcher] = []
         """Who hears of sessions that begin and end."""
+        self.claim: Callable[[Opening, bytes, float], bytes] = lambda opening, data, now: data
+        """May take an inbound link by its first bytes; returns what the handshake is to read."""
+        self.gone: Callable[[int, float], None] = lambda link, now: None
+        """Hears of the end of links that are in no state here."""
+        self.awaits_another: Callable[[Live, float], bool] = lambda live, now: False
+        """Ends a session that was replaced, if the peer is about to tell by what."""
         self.members = Members(shared, self._whisper, self._admitted)
 
         self.resting = Resting(shared, self._whisper, self.dirty)
 
     # What the stack itself says
 
-    def hello(self, live: Live, *, invited: bool = False) -> bytes:
+    def hello(self, live: Live, *more: greeting.Greeting, invited: bool = False) -> bytes:
         """The frame that opens a session; `invited` says that we came by an invite of the peer."""
         shared = self._shared
         live.applied = invited and self.members.wants_in
@@ -93,7 +100,9 @@ class Sessions:
             shared.addresses[: greeting.ADDRESSES_MAX],
             shared.persona.prove(binding, role) if shared.persona else None,
         )
-        return frame.encode(frame.PEER, greeting.encode(message, *self.members.opening(live)))
+        return frame.encode(
+            frame.PEER, greeting.encode(message, *more, *self.members.opening(live))
+        )
 
     @property
     def capabilities(self) -> int:
@@ -104,7 +113,9 @@ class Sessions:
             | greeting.SHARED * gossip.share
             | greeting.MEETS * self._shared.config.meeting_place
             | greeting.OBJECTS
+            | greeting.RELAYS * self._shared.config.relay.on
             | greeting.MAPPED * self._shared.config.mapped
+            | greeting.WEBRTC * self._shared.config.webrtc
             | greeting.CLOSED_REALM * self._shared.belonging.is_closed
         )
 
@@ -253,6 +264,8 @@ class Sessions:
         shared = self._shared
         why = greeting.REASONS.get(reason, greeting.REASONS[greeting.CLOSED])
         record = shared.roster.get(live.peer)
+        if reason == greeting.DUPLICATE and self.awaits_another(live, now):
+            return
         self.close(live, why, now, abort=False)
         final = (greeting.CLOSED, greeting.REVOKED, greeting.PRUNED)
         if reason in final and record is not None:
@@ -263,9 +276,9 @@ class Sessions:
     def reached_already(self, opening: Opening, record: Record, now: float) -> None:
         """Our call led to a peer that had called us: it is not to be called again and again."""
         calls, target = self._shared.calls, opening.dial
-        if target is None:
+        if not target:
             return
-        if record.target is None:
+        if record.target in (None, target):
             record.target = target
             self._shared.out += calls.connected(target, opening.link.address, now)
         self._shared.out += calls.answered(target, record.handle, now)
@@ -315,6 +328,10 @@ class Sessions:
         """A session is over, and its streams with it; its messages wait for the next one."""
         shared = self._shared
         self.drop(live.link)
+        tail, live.tail = live.tail, None
+        if tail is not None:
+            self.drop(tail.link)
+            shared.out.append(events.Close(tail.link, abort=True))
         if replaced and not closed:
             shared.out.append(events.Close(live.link))
         record = shared.roster.get(live.peer)
@@ -338,14 +355,19 @@ class Sessions:
         if isinstance(live, Live):
             live.paused = True
             self.dirty.pop(live.link, None)
+            if live.tail is not None:
+                live.tail.full = True
 
     def resumed(self, event: events.LinkResumed, now: float) -> None:
         """It has room again."""
         del now
         live = self.states.get(event.link)
         if isinstance(live, Live):
-            live.paused = False
-            self.dirty[live.link] = live
+            if live.tail is not None:
+                live.tail.full = False
+            if live.tail is None or live.tail.go:
+                live.paused = False
+                self.dirty[live.link] = live
 
     def has_place(self, now: float) -> bool:
         """Whether one more peer may be here, perhaps because a session that nobody needs ends."""

@@ -70,7 +70,10 @@ class Shared:
         self.policy = Policy()
         self.identity: Ephemeral = self.new_identity()
         self.previous: list[Ephemeral] = []
-        self.addresses: tuple[str, ...] = ()
+        self.direct: tuple[str, ...] = ()
+        """Where others reach us without anybody's help."""
+        self.relayed: tuple[str, ...] = ()
+        """Where they reach us through relays."""
         self.presence = greeting.PRESENT
         self.out: list[events.Effect] = []
         self.meter = Meter()
@@ -87,6 +90,12 @@ class Shared:
             config.beacon, network_secret=config.network_secret, entropy=entropy, wall=wall
         )
         self.timers.set((ROTATE, 0), now + config.identity.lifetime_s)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where others reach us: at most 8 places, some of each kind."""
+        relayed = self.relayed[: greeting.ADDRESSES_MAX // 2]
+        return (*self.direct[: greeting.ADDRESSES_MAX - len(relayed)], *relayed)
 
     def new_identity(self) -> Ephemeral:
         """A fresh ephemeral identity, made of nothing older."""

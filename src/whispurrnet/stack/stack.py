@@ -35,7 +35,11 @@ from whispurrnet.stack.links import Links
 from whispurrnet.stack.live import Live
 from whispurrnet.stack.meeting import Meeting
 from whispurrnet.stack.members import MEMBER
+from whispurrnet.stack.parts import Part
+from whispurrnet.stack.paths import Paths
+from whispurrnet.stack.relaying import Relaying
 from whispurrnet.stack.shared import BEACON_CALL, LINK, RETIRE, ROTATE, Shared
+from whispurrnet.stack.signalling import Signalling
 from whispurrnet.stack.streaming import Streaming
 from whispurrnet.trust.evidence import Kind
 from whispurrnet.trust.pins import Pins
@@ -86,7 +90,15 @@ class Stack:
         self.gossiping = Gossiping(self.shared, self.links, rng, now)
         self.meeting = Meeting(self.shared, self.links)
         self.exchange = Exchange(self.shared, self.links, rng)
-        self.links.watchers += (self.gossiping, self.meeting, self.exchange)
+        self.signalling = Signalling(self.shared, self.links)
+        self.relaying = Relaying(self.shared, self.links, self._moved)
+        self.paths = Paths(self.shared, self.links, self.signalling, rng)
+        self.links.watchers += (self.gossiping, self.meeting, self.exchange, self.signalling)
+        self.links.watchers.append(self.paths)
+        self._parts: tuple[Part, ...] = (
+            *(self._finding, self.gossiping, self.meeting, self.exchange),
+            *(self.signalling, self.relaying, self.paths),
+        )
         self.roster = self.shared.roster
         self.courier = self.shared.courier
         self._routes = self._table()
@@ -101,7 +113,7 @@ class Stack:
             events.LinkDown: self.links.down,
             events.LinkPaused: self.links.paused,
             events.LinkResumed: self.links.resumed,
-            events.DialFailed: self._finding.dial_failed,
+            events.DialFailed: self.paths.failing(self._finding.dial_failed),
             events.Datagram: self._finding.datagram,
             events.Suspended: self.links.suspended,
             events.Connect: self._on_connect,
@@ -130,6 +142,9 @@ class Stack:
             events.Sleep: self.links.resting.sleep,
             events.Wake: self.links.resting.wake,
             **self.exchange.routes,
+            **self.signalling.routes,
+            **self.relaying.routes,
+            events.TryPath: self.paths.force,
             **dict.fromkeys(
                 (events.Post, events.Ask, events.Answer, events.Abandon, events.MarkRead),
                 self._on_direct,
@@ -139,15 +154,11 @@ class Stack:
     @property
     def deadline(self) -> float | None:
         """When the next `Tick` is wanted."""
-        shared = self.shared
-        due = shared.timers.deadline
-        for other in (
-            shared.courier.deadline,
-            self._finding.deadline,
-            self.gossiping.deadline,
-            self.meeting.deadline,
-            self.exchange.deadline,
-        ):
+        due, first = self.shared.timers.deadline, self.shared.courier.deadline
+        if due is None or (first is not None and first < due):
+            due = first
+        for part in self._parts:
+            other = part.deadline
             if other is not None and (due is None or other < due):
                 due = other
         return due
@@ -220,7 +231,7 @@ class Stack:
             if type(effect) is channel.FrameIn:
                 self._on_frame(live, effect.type, effect.body, now)
             elif isinstance(effect, channel.Rtt):
-                self.shared.out.append(events.RoundTrip(live.peer, effect.seconds))
+                self.relaying.measured(live, effect.seconds, now)
             elif isinstance(effect, channel.Left):
                 self.links.left(live, effect.reason, now)
                 return
@@ -255,6 +266,10 @@ class Stack:
                 self.meeting.arrived(live, body, now)
             case frame.OBJECT:
                 self.exchange.arrived(live, body, now)
+            case frame.RELAY:
+                self.relaying.arrived(live, body, now)
+            case frame.SIGNAL:
+                self.signalling.arrived(live, body, now)
             case _:
                 shared.count("unknown_protocols")
 
@@ -327,16 +342,16 @@ class Stack:
             for record in self.roster:
                 if record.live is not None and self._pending(record.live):
                     self._mark(record.handle)
-        self._finding.tick(now)
-        self.gossiping.tick(now)
-        self.meeting.tick(now)
-        self.exchange.tick(now)
+        for part in self._parts:
+            part.tick(now)
 
     def _on_listening(self, event: events.Listening, now: float) -> None:
         self._finding.listening(event, now)
         self._moved(now)
+        self.paths.changed(now)
 
     def _moved(self, now: float) -> None:
+        self.relaying.readdress()
         self.gossiping.moved(now)
         self.meeting.moved(now)
 

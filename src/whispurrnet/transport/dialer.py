@@ -2,6 +2,7 @@
 
 Happy eyeballs: attempts start 250 ms apart, sooner when one fails, over IPv6 and IPv4 in turn, and
 the first link wins. A name is resolved once, and each IP address it has is an attempt of its own.
+Addresses through relays come after all direct ones, half a second after the first of them.
 
 Source: RFC 8305, sections 3 to 5.
 """
@@ -35,6 +36,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     resolve_timeout_s: float = 5.0
     """How long a name may take to resolve, in seconds."""
 
+    relay_after_s: float = 0.5
+    """How long direct addresses are alone before relayed ones are tried too, in seconds."""
+
+    relay_timeout_s: float = 12.0
+    """How long an attempt through a relay may take, in seconds: the peer must come there too."""
+
     attempts_max: int = 16
     """How many attempts one dialling makes at most."""
 
@@ -64,7 +71,7 @@ class Dialer:
 
     def can_dial(self, address: Address) -> bool:
         """Whether a transport is there for it."""
-        return address.transport in self._transports
+        return _name(address) in self._transports
 
     async def dial(self, addresses: Iterable[Address], handler: LinkHandler) -> Link:
         """Open a link to whichever address answers first.
@@ -95,11 +102,14 @@ class Dialer:
         failures = [found for found in resolved if isinstance(found, WhispurrError)]
         attempts = [a for found in resolved if isinstance(found, list) for a in found]
         unique = {(attempt.address, attempt.host): attempt for attempt in attempts}
-        return interleave(list(unique.values()))[: self.config.attempts_max], failures
+        direct = [attempt for attempt in unique.values() if not attempt.address.is_relayed]
+        relayed = [attempt for attempt in unique.values() if attempt.address.is_relayed]
+        room = max(1, self.config.attempts_max - len(relayed))
+        return [*interleave(direct)[:room], *relayed][: self.config.attempts_max], failures
 
     async def _lookup(self, address: Address) -> list[Attempt] | WhispurrError:
         family = _FAMILIES.get(address.kind)
-        if family is None:
+        if family is None or address.is_relayed:
             return [Attempt(address, address.host)]
         try:
             async with asyncio.timeout(self.config.resolve_timeout_s):
@@ -117,6 +127,7 @@ class Dialer:
     ) -> Link | None:
         """Start attempts until one has a link; adds the reasons of the others to `failures`."""
         waiting = deque(attempts)
+        stagger_s = self._stagger_s(attempts)
         running: set[asyncio.Task[_Candidate | WhispurrError]] = set()
         winner: _Candidate | None = None
         settled = False
@@ -127,7 +138,7 @@ class Dialer:
                         running.add(tasks.create_task(self._attempt(waiting.popleft())))
                     done, running = await asyncio.wait(
                         running,
-                        timeout=self.config.stagger_s if waiting else None,
+                        timeout=stagger_s if waiting else None,
                         return_when=asyncio.FIRST_COMPLETED,
                     )
                     winner = _choose([task.result() for task in done], handler, failures)
@@ -141,23 +152,36 @@ class Dialer:
                     outcome.drop()
         return winner.link if winner else None
 
+    def _stagger_s(self, attempts: Sequence[Attempt]) -> float:
+        """How long each attempt is alone; shorter if relays wait for many direct ones."""
+        direct = sum(not attempt.address.is_relayed for attempt in attempts)
+        if direct in (0, len(attempts)):
+            return self.config.stagger_s
+        return min(self.config.stagger_s, self.config.relay_after_s / direct)
+
     async def _attempt(self, attempt: Attempt) -> _Candidate | WhispurrError:
         """Open one link; whatever goes wrong is an answer, so that the others go on."""
         address = attempt.address
         candidate = _Candidate(address)
-        transport = self._transports[address.transport]
+        config, relayed = self.config, address.is_relayed
+        wait_s = config.relay_timeout_s if relayed else config.attempt_timeout_s
+        transport = self._transports[_name(address)]
         host = None if attempt.host == address.host else attempt.host
         try:
-            async with asyncio.timeout(self.config.attempt_timeout_s):
+            async with asyncio.timeout(wait_s):
                 candidate.link = await transport.dial(address, candidate, host=host)
         except TimeoutError:
-            wait_s = self.config.attempt_timeout_s
             return NetworkError(
                 f"{address} did not answer in {wait_s:g} s; check that the host is on and in reach"
             )
         except WhispurrError as error:
             return error
         return candidate
+
+
+def _name(address: Address) -> str:
+    """Which transport dials it."""
+    return "relay" if address.is_relayed else address.transport
 
 
 class _Candidate:

@@ -67,12 +67,15 @@ class Link(Protocol):
 
     @property
     def binding(self) -> bytes:
-        """33 bytes: 1 and the SHA-256 of the outer TLS certificate, or zeros without TLS."""
+        """33 bytes: 1 and the SHA-256 of the outer TLS certificate, or zeros without TLS.
+
+        Of a WebRTC link: 2 and that of both DTLS certificates (`transport.webrtc`).
+        """
         ...
 
     @property
     def path(self) -> str:
-        """How it travels, for people: "tcp", "tls", "ws", "wss" or "memory"."""
+        """How it travels, for people: "tcp", "tls", "ws", "wss", "webrtc", "relay" or "memory"."""
         ...
 
     def write(self, data: bytes) -> None:

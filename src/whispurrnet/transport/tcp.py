@@ -59,6 +59,8 @@ class TcpLink(asyncio.Protocol):
         self.refused: AuthError | LimitError | None = None
         """Why the link was given up before it was handed to anybody."""
         self.accept = accept
+        self.fresh: set[TcpLink] | None = None
+        """Where it stands while it is connected and not yet open, if its listener wants to know."""
         self.transport: asyncio.Transport
         self.reason = ""
         """Why it ends, while it ends by our doing; empty while it is open."""
@@ -125,6 +127,7 @@ class TcpLink(asyncio.Protocol):
 
     def open(self) -> None:
         """Hand the link to whoever wants it; aborts it when nobody does."""
+        self._settled()
         try:
             self.handler = self.accept(self)
         except LimitError as error:
@@ -136,11 +139,17 @@ class TcpLink(asyncio.Protocol):
         self.reason = "refused"
         self.transport.abort()
 
+    def _settled(self) -> None:
+        if self.fresh is not None:
+            self.fresh.discard(self)
+
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn who is there, and go on to what is spoken inside."""
         self.transport = cast("asyncio.Transport", transport)
+        if self.fresh is not None:
+            self.fresh.add(self)
         self.transport.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
         sock = self.transport.get_extra_info("socket")
         if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
@@ -182,6 +191,7 @@ class TcpLink(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the handler; asyncio calls this once."""
+        self._settled()
         if self._linger is not None:
             self._linger.cancel()
         self.reason = self.reason or lost_reason(error)
@@ -228,16 +238,37 @@ async def connect(link: AnyLink, tls: Tls, host: str | None) -> AnyLink:
 class TcpListener:
     """A TCP port that is listened on."""
 
-    def __init__(self, server: asyncio.Server, address: Address) -> None:
+    def __init__(self, server: asyncio.Server, address: Address, fresh: set[TcpLink]) -> None:
         self.address = address
         self.state = ListenerState.LISTENING
         self._server = server
+        self._fresh = fresh
 
     async def close(self) -> None:
         """Take no more links; those that are open stay. Cancelling is safe."""
-        # Not `wait_closed`: from Python 3.12 on it waits for the links too.
         self.state = ListenerState.NOT_LISTENING
-        self._server.close()
+        try:
+            await stop_serving(self._server)
+        finally:
+            for link in list(self._fresh):
+                link.abort()
+
+
+async def stop_serving(server: asyncio.Server) -> None:
+    """Close a server; what it has accepted already it takes in first. Cancelling is safe.
+
+    asyncio makes the transport of a connection in the turn of the loop after the one that accepted
+    it. If the server is closed between the two, `Server._attach` fails, and nobody ever closes the
+    socket. Not `wait_closed`: from Python 3.12 on it waits for the links too.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        if isinstance(loop, asyncio.SelectorEventLoop):
+            for sock in server.sockets:
+                loop.remove_reader(sock.fileno())
+            await asyncio.sleep(0)
+    finally:
+        server.close()
 
 
 async def listen(address: Address, tls: Tls, make: Callable[[], TcpLink]) -> TcpListener:
@@ -258,9 +289,16 @@ async def listen(address: Address, tls: Tls, make: Callable[[], TcpLink]) -> Tcp
             "/ip4/0.0.0.0/tcp/9000"
         )
     context: ssl.SSLContext | None = tls.server_context() if address.is_tls else None
+    fresh: set[TcpLink] = set()
+
+    def made() -> TcpLink:
+        link = make()
+        link.fresh = fresh
+        return link
+
     try:
         server = await asyncio.get_running_loop().create_server(
-            make,
+            made,
             address.host,
             address.port,
             family=_FAMILIES[address.kind],
@@ -270,7 +308,7 @@ async def listen(address: Address, tls: Tls, make: Callable[[], TcpLink]) -> Tcp
         )
     except OSError as error:
         raise listen_error(address, error) from error
-    return TcpListener(server, address.with_port(server.sockets[0].getsockname()[1]))
+    return TcpListener(server, address.with_port(server.sockets[0].getsockname()[1]), fresh)
 
 
 class TcpTransport:

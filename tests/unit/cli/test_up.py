@@ -34,6 +34,7 @@ def test_an_invite_is_no_argument() -> None:
     [
         ({"type": "peer_up", "name": "a\x1b", "path": "direct tcp"}, "connected (direct tcp)"),
         ({"type": "peer_down", "name": "a\x1b", "reason": "b\x07"}, "is gone: b"),
+        ({"type": "path_changed", "name": "a\x1b", "path": "direct tcp"}, "by direct tcp now"),
         ({"type": "rotated"}, "whispurr ticket"),
         ({"type": "message", "name": "a"}, ""),
     ],

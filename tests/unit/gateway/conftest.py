@@ -20,12 +20,14 @@ from whispurrnet.gateway.live import Live
 from whispurrnet.gateway.report import ReportAnswer
 from whispurrnet.gossip.resonance import normalise
 from whispurrnet.identity.instance import NodeIdentity, StorageMetrics
+from whispurrnet.nat.behaviour import Asked, NatReport
 from whispurrnet.node import status as snapshots
 from whispurrnet.node.discovering import Found
 from whispurrnet.node.feed import Feed
 from whispurrnet.node.identity import Identity
 from whispurrnet.node.membership import Membership
 from whispurrnet.node.peer import Message, Receipt
+from whispurrnet.node.reaching import Reached, Tried
 from whispurrnet.node.settings import Settings
 from whispurrnet.node.spreading import Neighbour, Sent
 from whispurrnet.node.topology import MapLink, MapNode, Topology
@@ -140,6 +142,37 @@ class FakeChum:
         return Topology(nodes, (MapLink(me, you, True),), 0.1, 0)
 
 
+class FakeNat:
+    servers = ("stun:192.0.2.1:3478",)
+    answers_at = ("192.0.2.7:3478",)
+    attempts, successes = 3, 2
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+
+    def report(self) -> NatReport | None:
+        asked = (Asked(server="stun:192.0.2.1:3478", seen_as="198.51.100.2:4711", rtt_ms=12.5),)
+        seen = ("198.51.100.2:4711",)
+        return NatReport(kind="symmetric", seen_as=seen, asked=asked) if self.asked else None
+
+    async def probe(self, servers: tuple[str, ...] = ()) -> None:
+        if any("/" in server for server in servers):
+            raise UsageError("that is not a STUN server; write it like stun:relay.example.org:3478")
+        self.asked.append(servers)
+
+    async def reach(self, peer: Any, method: Any, *, timeout_s: float) -> Reached:
+        tried = Tried("relay", "/ip4/192.0.2.1/tcp/9000", ok=True, reason="", seconds=0.01)
+        return Reached(
+            peer=peer.id,
+            name=peer.name,
+            method=method,
+            ok=method == "relay",
+            path="relay",
+            verdict=f"{peer.name} is reached through a relay",
+            attempts=(tried,),
+        )
+
+
 class FakeNode:
     id = "cd" * 32
     name = "quiet-heron-41"
@@ -148,6 +181,7 @@ class FakeNode:
     def __init__(self) -> None:
         self.objects = FakeObjects()
         self.chum = FakeChum()
+        self.nat = FakeNat()
         self.asleep = False
         self.slept: tuple[float | None, str] | None = None
         self.known_peers = (FakePeer(),)

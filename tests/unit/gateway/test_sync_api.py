@@ -28,7 +28,7 @@ async def kept(folder: Path, **sync: Any) -> AsyncIterator[tuple[Node, httpx.Asy
     """A node that keeps a folder, and a client of it."""
     settings: dict[str, Any] = {**ALONE, "sync": {"folder": str(folder), **sync}}
     async with whispurrnet.open(**settings) as node, Keeper(node, node.settings.sync) as keeper:
-        app = create_app(node, node.settings, Live(node), keeper=keeper)
+        app = create_app(node, node.settings, Live(node), keepers=[keeper])
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 5))
         async with httpx.AsyncClient(transport=transport, base_url=API) as http:
             yield node, http

@@ -34,3 +34,14 @@ def test_silence_is_a_problem_until_it_ends() -> None:
     assert bootstrap.problems(60.0)
     bootstrap.reached(7)
     assert not bootstrap.problems(60.0)
+
+
+def test_relays_are_called_as_such_and_named_as_what_they_are() -> None:
+    relays = Bootstrap((FRESH, OLD), 0.0, relay=True)
+    (call,) = relays.calls([1, 2], NOW_MS)
+    assert call.relay
+    assert call.keep
+    first, second = relays.problems(PATIENCE_S)
+    assert "relay 2 cannot be used" in first.what
+    assert "nat.relays" in first.cure
+    assert "relay 1 does not answer" in second.what

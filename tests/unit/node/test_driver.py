@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from whispurrnet.base import errors
-from whispurrnet.base.errors import NetworkError, UsageError, WhispurrError
+from whispurrnet.base.errors import LimitError, NetworkError, UsageError, WhispurrError
 from whispurrnet.base.machine import Tick
-from whispurrnet.node.driver import Driver, Port
+from whispurrnet.node.driver import CLOSING_S, OURS, Driver, Port
 from whispurrnet.node.latency import EVERY, Figures
 from whispurrnet.stack import events
 from whispurrnet.testing.virtual_loop import run
@@ -27,10 +27,17 @@ ERRORS = [
 ]
 
 
+class Shared:
+    """As much of what the parts of the stack share as is looked at."""
+
+    direct: tuple[str, ...] = ()
+
+
 class Core:
     """A stack that does what the test says, and remembers what it was told."""
 
     def __init__(self) -> None:
+        self.shared = Shared()
         self.seen: list[Any] = []
         self.times: list[float] = []
         self.effects: dict[type, list[Any]] = {}
@@ -499,6 +506,25 @@ def test_an_address_that_is_none_is_a_failed_dial() -> None:
     running(test)
 
 
+def test_we_do_not_call_ourselves() -> None:
+    """In a home like ours the peer has our very address: we would answer, with silence."""
+    ours = "/ip4/192.168.1.2/tcp/9000"
+
+    async def test(rig: Rig) -> None:
+        rig.core.shared.direct = (ours,)
+        rig.core.effects[events.Farewell] = [events.Dial(7, (ours, *PLACES))]
+        rig.driver.submit(events.Farewell())
+        await asyncio.sleep(1)
+        assert [[str(one) for one in asked] for asked in rig.dialer.asked] == [[*PLACES]]
+        rig.core.effects[events.Farewell] = [events.Dial(8, (ours,))]
+        rig.driver.submit(events.Farewell())
+        await asyncio.sleep(1)
+        (failed,) = rig.core.all(events.DialFailed)
+        assert (failed.dial, failed.reason) == (8, OURS)
+
+    running(test)
+
+
 # The end
 
 
@@ -516,11 +542,28 @@ def test_stopping_ends_tasks_dials_links_and_ticks() -> None:
         await rig.runner
         assert task.cancelled()
         assert rig.dialer.cancelled
-        assert link.did == ["close"]
+        assert link.did == ["close", "abort"], "it did not go by itself"
         rig.driver.submit(events.Farewell())  # as a link that is lost now does
         await asyncio.sleep(100)
         assert len(rig.dialer.asked) == 1
         assert not rig.core.all(Tick)
+
+    running(test)
+
+
+def test_stopping_waits_for_links_that_close_by_themselves_and_takes_no_more() -> None:
+    async def test(rig: Rig) -> None:
+        links = [FakeLink(), FakeLink()]
+        ports = [rig.accept(link) for link in links]
+        rig.driver.stop()
+        for link, port in zip(links, ports, strict=True):
+            await asyncio.sleep(CLOSING_S / 3)
+            assert not rig.runner.done()
+            port.link_lost(link, "closed here")  # type: ignore[arg-type]
+        await rig.runner
+        assert all(link.did == ["close"] for link in links)
+        with pytest.raises(LimitError):
+            rig.accept(FakeLink())
 
     running(test)
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -17,7 +17,7 @@ from whispurrnet.node.feed import Feed
 from whispurrnet.node.news import News, shown
 from whispurrnet.node.peer import Message, Peer, Receipt, Request
 from whispurrnet.node.stream import Stream
-from whispurrnet.stack import events, object_events
+from whispurrnet.stack import events, object_events, relay_events, rtc_events
 from whispurrnet.testing.virtual_loop import run
 
 ID = bytes(range(32))
@@ -39,6 +39,7 @@ class FakeNode:
         self.stack = SimpleNamespace(roster=self.records)
         self.objects = SimpleNamespace(perform=lambda effect: self.done.append(("object", effect)))
         self.bootstrap = SimpleNamespace(reached=lambda ref: self.done.append(("reached", ref)))
+        self.relays = SimpleNamespace(reached=lambda ref: None)
 
     def submit(self, event: Any) -> None:
         self.refuse(event)
@@ -639,6 +640,8 @@ def test_closing_ends_every_wait() -> None:
 def test_every_effect_that_is_news_has_its_route() -> None:
     async def test(rig: Rig) -> None:
         performed = {events.Write, events.Dial, events.Close, events.Hold, events.Announce}
+        performed |= {*get_args(relay_events.Effect), *get_args(rtc_events.Effect)}  # `Circuits`
+        performed -= {relay_events.Placed, rtc_events.RtcEnded}
         asked = {events.StreamReady, events.Invited, object_events.SharedBy}  # by `Driver.ask`
         known = set(events.Effect.__args__)  # type: ignore[attr-defined]
         assert set(rig.news._routes) == known - performed - asked

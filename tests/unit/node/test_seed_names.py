@@ -70,3 +70,25 @@ def test_what_cannot_be_is_refused(text: str, tmp_path: Path) -> None:
 
 def test_the_key_of_a_topic_is_no_setting() -> None:
     Settings.load(None, {"WHISPURRNET_TOPIC_KEY": "5a" * 32})
+    Settings.load(None, {"WHISPURRNET_OBJECT_KEY": "5a" * 32})
+
+
+def test_ice_servers_of_browsers() -> None:
+    servers = [
+        {"urls": ["stun:h", "turn:h?transport=tcp"], "username": "a:b", "credential": "c@d"},
+        {"urls": "stun:i"},
+        "stun:j",
+    ]
+    wanted = ["stun:h", "turn:a%3Ab:c%40d@h?transport=tcp", "stun:i", "stun:j"]
+    for flags in (
+        {"iceServers": servers},
+        {"rtcConfig": {"iceServers": servers}},
+        {"rtcConfig.iceServers": servers},
+    ):
+        settings, _ = Settings.load(flags=flags)
+        assert [one.reveal() for one in settings.nat.ice_servers] == wanted
+        assert "c%40d" not in str(settings.to_json())
+    with pytest.raises(ConfigError, match="nat.ice_servers"):
+        Settings.load(flags={"rtcConfig": {"bundlePolicy": "balanced"}})
+    with pytest.raises(ConfigError, match="nat.ice_servers"):
+        Settings.load(flags={"iceServers": [{"urls": 4}]})

@@ -20,6 +20,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "pool.backoff_min_s": ("0.25", 0.25),
     "direct.body_max": ("77", 77),
     "lan.methods": ("mdns, broadcast", ("mdns", "broadcast")),
+    "nat.ice_servers": ("stun:a:1, stun:b:2", (SecretText("stun:a:1"), SecretText("stun:b:2"))),
 }
 
 
@@ -37,6 +38,8 @@ def sample(path: str) -> tuple[str, Any]:
             return str(default + 1), default + 1
         case SecretText():
             return "hush", SecretText("hush")
+        case tuple() if path == "nat.ice_servers":
+            return "stun:a, stun:b", (SecretText("stun:a"), SecretText("stun:b"))
         case tuple():
             return "/a, /b", ("/a", "/b")
         case _:

@@ -114,7 +114,7 @@ def test_what_failed_is_left_for_longer_each_time() -> None:
 
 def test_hearsay_does_not_lead_into_our_house_but_what_we_know_does() -> None:
     rig = Rig()
-    rig.shared.addresses = (HERE,)
+    rig.shared.direct = (HERE,)
     near = Contact(key(1), (THERE,), WALL_S + 60)
     assert rig.call(near) == []
     rig.core.trust(near)

@@ -396,3 +396,56 @@ def test_families_take_turns_and_the_first_stays_first(given: str, ordered: str)
     assert [kinds[a.host[: a.host.rindex("." if "." in a.host else ":")]] for a in result] == list(
         ordered
     )
+
+
+class Relays(Web):
+    names = ("relay",)
+
+
+def relayed(n: int) -> Address:
+    return parse(f"/dns/relay{n}.example/tcp/9000").through(bytes(31) + bytes([n]), bytes(32))
+
+
+def test_relays_come_after_all_that_is_direct_and_are_not_resolved() -> None:
+    async def main() -> None:
+        web, relays = Web({}), Relays({"relay1.example": after(0.1)})
+        dialer = Dialer([web, relays])
+        link = await dialer.dial([relayed(1), *FOUR[:4]], Heard())
+        assert link.remote == relayed(1)
+        assert [at for at, _ in web.started] == pytest.approx([0.0, 0.125, 0.25, 0.375])
+        assert relays.started == [(pytest.approx(0.5), "relay1.example")]
+
+    run(main())
+
+
+def test_a_relay_is_tried_at_once_when_nothing_else_is_left() -> None:
+    async def main() -> None:
+        web, relays = Web({"192.0.2.1": fails(0.0)}), Relays({"relay2.example": after(0.1)})
+        dialer = Dialer([web, relays])
+        began = asyncio.get_running_loop().time()
+        link = await dialer.dial([FOUR[0], relayed(1), relayed(2)], Heard())
+        assert link.remote == relayed(2)
+        assert relays.started[0][0] == pytest.approx(began)
+        assert relays.started[1][0] == pytest.approx(began + 0.25)
+
+    run(main())
+
+
+def test_a_direct_link_wins_within_its_head_start() -> None:
+    async def main() -> None:
+        web, relays = Web({"192.0.2.1": after(0.2)}), Relays({"relay1.example": after(0.0)})
+        link = await Dialer([web, relays]).dial([relayed(1), FOUR[0]], Heard())
+        assert link.remote == FOUR[0]
+        assert not relays.started
+
+    run(main())
+
+
+def test_without_relays_a_relayed_address_is_not_dialled() -> None:
+    async def main() -> None:
+        dialer = Dialer([Web({})])
+        assert not dialer.can_dial(relayed(1))
+        with pytest.raises(UsageError, match="no address to dial"):
+            await dialer.dial([relayed(1)], Heard())
+
+    run(main())
