@@ -184,7 +184,7 @@ test('a private topic is heard by who has its key; a realm by its own', async ()
   b.mesh.listen('plans');
   other.mesh.listen('plans');
   await a.mesh.resonate('plans', utf8('nobody yet'), { key });
-  room.pass(15);
+  room.pass(120);
   assert.equal(b.news.length, 0);
   b.mesh.listen('plans', { key });
   assert.equal(b.news.length, 1, 'what still lives is heard by who comes later');

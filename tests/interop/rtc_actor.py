@@ -24,7 +24,6 @@ SETTINGS = {
 async def main(library: str) -> None:
     nat = {"webrtc": "on", "webrtc_backend": library}
     async with whispurrnet.open(**SETTINGS, nat=nat) as node:
-
         node.on_request("size", lambda request: b"%d" % len(request.body))
         sys.stdout.write(f"{node.ticket}\n")
         sys.stdout.flush()

@@ -54,8 +54,8 @@ from whispurrnet.wire.ids import PeerId
 
 __all__ = [
     "Abandon",
-    "AcceptCircuit",
     "Abandoned",
+    "AcceptCircuit",
     "Announce",
     "Answer",
     "Answered",
