@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 PAGES = [ROOT / "README.md", ROOT / "docs" / "start.md"]
-PAGES += [ROOT / "docs" / "how-to" / f"{page}.md" for page in ("configure", "invite", "python")]
+PAGES += [
+    ROOT / "docs" / "how-to" / f"{page}.md" for page in ("configure", "invite", "python", "relay")
+]
 PROGRAM = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PROGRAMS = [
     pytest.param(program, id=f"{page.name}-{number}")
@@ -60,6 +62,13 @@ def test_the_readme_shows_a_program_of_ten_lines() -> None:
     program = PROGRAM.search((ROOT / "README.md").read_text())
     assert program
     assert len([line for line in program[1].splitlines() if line.strip()]) == LINES_IN_README
-    assert {"whisper", "request", "stream", "resonance", "invite", "extension", "settings"} <= {
-        path.stem for path in EXAMPLES
-    }
+    assert {
+        "whisper",
+        "request",
+        "stream",
+        "resonance",
+        "invite",
+        "relay",
+        "extension",
+        "settings",
+    } <= {path.stem for path in EXAMPLES}

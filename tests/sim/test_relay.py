@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from whispurrnet.nat import relay_events, relay_messages
+from whispurrnet.nat import punch, relay_events, relay_messages
 from whispurrnet.sim.nat import KINDS, Kind
 from whispurrnet.sim.relays import RelayWorld
 from whispurrnet.sim.world import Wire
@@ -18,7 +18,7 @@ from whispurrnet.stack.links import Links
 from whispurrnet.wire import frame
 from whispurrnet.wire.address import parse
 
-QUIET = Config(beacon_on=False, gossip=GossipConfig(on=False))
+QUIET = Config(beacon_on=False, gossip=GossipConfig(on=False), punch=punch.Config(on=False))
 RELAY = msgspec.structs.replace(QUIET, relay=relay_events.Config(on=True))
 NO_HELP = msgspec.structs.replace(QUIET, relay=relay_events.Config(introduce=False))
 

@@ -106,6 +106,50 @@ def test_behind_symmetric_nats_only_those_in_the_open_are_called() -> None:
     assert hidden[1] not in [other for other, _ in run.world.sessions(hidden[0])]
 
 
+def friends_behind_nats(relays: int, **more: object) -> Run:
+    """Twelve nodes of which ten can be called through relays only; each wants three of the rest."""
+    nat = {"symmetric": 10 / 12, "relays": relays}
+    return Run(small(nat=nat, mesh={"calls": 3, "friends": True, "stagger_s": 5.0}, **more))
+
+
+def paths(run: Run) -> set[str]:
+    """How nodes behind NATs reach each other."""
+    hidden = {name for name in run.honest if run.world.nats.kind(name) == "symmetric"}
+    assert len(hidden) == 10
+    return {
+        record.live.path
+        for name in hidden
+        for record in run.world.nodes[name].roster
+        if record.live is not None and run.world.far_end(name, record.live.link) in hidden
+    }
+
+
+def test_behind_symmetric_nats_they_meet_by_relays() -> None:
+    run = friends_behind_nats(2, expect={"delivery_min": 1.0})
+    run.world.run(30.0)
+    assert paths(run) == {"relay"}
+    result = run.result()
+    assert result.ok, result.breaches
+    assert result.relayed > 0.2
+    control = friends_behind_nats(0)
+    control.world.run(30.0)
+    assert not paths(control)
+    assert control.result().relayed == 0.0
+
+
+def test_a_relay_that_comes_back_is_asked_again() -> None:
+    run = friends_behind_nats(1)
+    (relay,) = run._relays
+    run.world.run(10.0)
+    assert paths(run) == {"relay"}
+    run.world.crash(relay)
+    run.world.run(12.0)
+    assert not paths(run)
+    run._come_back(relay)
+    run.world.run(30.0)
+    assert run.world.nodes[relay].relaying.relay.places == 10
+
+
 def test_half_of_the_nodes_hear_and_are_not_heard() -> None:
     cut = {"from_s": 5.0, "until_s": 40.0, "one_way": True}
     run = Run(small(partition=[cut], wire={"cut_after_s": 8.0}, duration_s=60.0))

@@ -7,9 +7,14 @@ every node (`gossip.resonance`, `crypto`) and have no name here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Final, cast
+from urllib.parse import quote, urlsplit
 
+from whispurrnet.base.errors import UsageError
 from whispurrnet.transport.webrtc_ice import text_of
+from whispurrnet.wire.address import WEBSOCKET_PATH, at, parse
+
+_PORTS: Final = {"ws": 80, "wss": 443}
 
 
 def _level(value: object) -> object:
@@ -52,6 +57,32 @@ def _rtc_config(value: object) -> object:
     return fields
 
 
+def _relay_servers(value: object) -> object:
+    """URLs of relays, as `wss://relay.example`, among tickets and addresses."""
+    return [*map(_relay_server, cast("list[object]", value))] if isinstance(value, list) else value
+
+
+def _relay_server(value: object) -> object:
+    """The address that a URL of a WebSocket means; without a path it is the one that relays have.
+
+    What is none stays as it is, and is told of where relays are called.
+    """
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    try:
+        url = urlsplit(value)
+        host, port = url.hostname or "", url.port or _PORTS[url.scheme]
+        path = "" if url.path in {"", "/", WEBSOCKET_PATH} else quote(url.path[1:], safe="")
+        try:
+            place = f"/{at(host, port).kind}/{host}"
+        except UsageError:
+            place = f"/dns/{host}"
+        text = f"{place}/tcp/{port}/{url.scheme}" + (f"/http-path/{path}" if path else "")
+        return str(parse(text))
+    except (ValueError, KeyError, UsageError):
+        return value
+
+
 def _same(value: object) -> object:
     return value
 
@@ -73,7 +104,7 @@ SEED_NAMES: dict[str, tuple[str, Callable[[object], object]]] = {
     "iceServers": ("nat.ice_servers", _ice_servers),
     "rtcConfig": ("nat.ice_servers", _rtc_config),
     "rtcConfig.iceServers": ("nat.ice_servers", _ice_servers),
-    "relayServers": ("nat.relays", _same),
+    "relayServers": ("nat.relays", _relay_servers),
     # of gossip, B19
     "maxHops": ("gossip.max_hops", _same),
     "gossipInterval": ("gossip.sync_s", _seconds),

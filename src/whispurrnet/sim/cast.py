@@ -31,6 +31,9 @@ class Cast:
         self.hostile: dict[str, Adversary] = {}
         self.listeners: dict[str, dict[str, None]] = {}
         """Who listens, by intent."""
+        self.hidden: tuple[str, ...] = ()
+        """Who stands behind a NAT."""
+        self.relays: tuple[str, ...] = ()
         left = list(self.names)
         rng.shuffle(left)
         kinds = {
@@ -62,9 +65,11 @@ class Cast:
             world.place(name, f"20.{prefix >> 8}.{prefix & 255}.{host}")
 
     def _hide(self, scenario: Scenario, world: World, rng: Random) -> None:
-        """Put honest nodes behind NATs."""
+        """Put honest nodes behind NATs, and make some of the others relays."""
         left = list(self.honest)
         rng.shuffle(left)
         for kind in NATS[1:]:
             for _ in range(min(len(left), part(scenario, getattr(scenario.nat, kind)))):
                 world.nats.put(left.pop(), kind)
+        self.hidden = tuple(name for name in self.honest if name not in left)
+        self.relays = tuple(left[: scenario.nat.relays])

@@ -47,7 +47,49 @@ class RelayWorld(World):
         record = self.nodes[node].roster.get(peer)
         return record is not None and record.live is not None and record.live.path != "relay"
 
+    def is_reachable(self, name: str) -> bool:
+        """Whether others can call a node: it is in the open, or has a place at a relay."""
+        return self.nats.kind(name) == "open" or bool(self.nodes[name].shared.relayed)
+
     # Overridden
+
+    def connect(
+        self,
+        caller: str,
+        target: str,
+        *,
+        persistent: bool = True,
+        keep: bool = True,
+        relay: bool = False,
+    ) -> None:
+        """Let a node call another by its ticket, which names its relays; see `World.connect`.
+
+        Args:
+            caller: Who calls.
+            target: Who is called.
+            persistent: Whether it is called again for ever.
+            keep: Whether it is wanted for itself, or only as a way into the mesh.
+            relay: Whether the caller wants a place there.
+        """
+        shared = self.nodes[target].shared
+        self._order += 1
+        connect = events.Connect(
+            ref=self._order,
+            static_key=shared.identity.proof.static_key,
+            addresses=shared.addresses or (self.address(target),),
+            persistent=persistent,
+            keep=keep,
+            relay=relay,
+        )
+        self.inject(caller, connect)
+
+    def far_end(self, name: str, link: int) -> str:
+        """The node at the other end, beyond the relay if one is between."""
+        pipe = self._links.get(name, {}).get(link)
+        while pipe is not None and (pipe.target, pipe.link) in self._splices:
+            relay, (other, _) = pipe.target, self._splices[pipe.target, pipe.link]
+            pipe = self._links.get(relay, {}).get(other)
+        return "" if pipe is None else pipe.target
 
     def _dial(self, node: str, dial: int, addresses: tuple[str, ...]) -> None:
         relayed = tuple(text for text in addresses if parse(text).is_relayed)

@@ -112,6 +112,8 @@ class Result(msgspec.Struct, frozen=True):
     """Which share of the honest nodes is in the largest piece at the end."""
     eclipsed: float
     """Of the sessions of the honest node worst off, the share with hostile ones at the end."""
+    relayed: float
+    """Of the sessions of the honest nodes, the share that goes through a relay at the end."""
     bytes_sent: int
     refused: int
     """How often a node refused its application something."""

@@ -7,10 +7,12 @@ how Python hashes strings.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from random import Random
+
+import msgspec
 
 from whispurrnet.base.errors import WhispurrError
 from whispurrnet.crypto.hash import sha256
@@ -20,6 +22,7 @@ from whispurrnet.sim.cast import Cast, part
 from whispurrnet.sim.checks import PUSH, STEM, URGENT, Checks, Frames
 from whispurrnet.sim.ledger import Ledger, Message
 from whispurrnet.sim.node import Node
+from whispurrnet.sim.relays import RelayWorld
 from whispurrnet.sim.report import SCHEMA, Result, Spreading, spreading
 from whispurrnet.sim.scenario import Partition, Scenario, Work, configure
 from whispurrnet.sim.wire import Cuts
@@ -71,7 +74,12 @@ class Run:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self.world = World(scenario.seed, scenario.wire, self._observe, self._refused)
+        self.relayed: RelayWorld | None = None
+        """The same world, if there are relays in it."""
+        given = (scenario.seed, scenario.wire, self._observe, self._refused)
+        if scenario.nat.relays:
+            self.relayed = RelayWorld(*given)
+        self.world = self.relayed or World(*given)
         self.cuts = Cuts()
         self.world.severed = self.cuts
         self.frames = Frames()
@@ -83,6 +91,7 @@ class Run:
         cast = Cast(scenario, self.world, self._rng)
         self.names, self.honest, self.hostile = cast.names, cast.honest, cast.hostile
         self._listeners = cast.listeners
+        self._hidden, self._relays = cast.hidden, cast.relays
         self.ledger = Ledger(scenario.work, self._rng, self.checks)
         self.config = self._config()
         self._met: dict[tuple[str, int, int], str] = {}
@@ -121,7 +130,11 @@ class Run:
     def _start(self, name: str) -> None:
         adversary = self.hostile.get(name)
         make = partial(Node, name=name, watch=self, adversary=adversary)
-        stack = self.world.add(name, self.config, make)
+        config = self.config
+        if name in self._relays:
+            relay = msgspec.structs.replace(config.relay, on=True)
+            config = msgspec.structs.replace(config, relay=relay)
+        stack = self.world.add(name, config, make)
         if adversary is not None:
             adversary.enter(self.world, name, stack)
         for intent, listeners in self._listeners.items():
@@ -129,13 +142,27 @@ class Run:
                 self.world.inject(name, events.Listen(intent))
 
     def _call(self, name: str) -> None:
-        """Call some of those that can be called."""
+        """Call some of those that can be called; who stands behind a NAT asks relays first."""
+        relayed, reachable = self.relayed, self._is_open
+        if relayed is not None:
+            reachable = relayed.is_reachable
+            if name in self._hidden and name in self.world.nodes:
+                self._ask(name, self._relays)
         there = [other for other in self.names if other != name and other in self.world.nodes]
-        open_ = [other for other in there if self.world.nats.kind(other) == "open"] or there
+        open_ = [other for other in there if reachable(other)] or there
         if name in self.world.nodes:
             for other in self._rng.sample(open_, min(len(open_), self.scenario.mesh.calls)):
                 friends = self.scenario.mesh.friends
                 self.world.connect(name, other, persistent=friends, keep=friends)
+
+    def _is_open(self, name: str) -> bool:
+        return self.world.nats.kind(name) == "open"
+
+    def _ask(self, name: str, relays: Iterable[str]) -> None:
+        """Let a node ask these relays for a place, as far as they are there."""
+        for relay in relays:
+            if self.relayed is not None and relay in self.world.nodes:
+                self.relayed.connect(name, relay, relay=True)
 
     # What goes wrong
 
@@ -158,6 +185,10 @@ class Run:
     def _come_back(self, name: str) -> None:
         self._start(name)
         self._call(name)
+        if name in self._relays:  # it is somebody else now
+            for other in self._hidden:
+                if other in self.world.nodes:
+                    self._ask(other, (name,))
 
     def _cut(self, cut: Partition, inside: list[str]) -> None:
         number = self.cuts.cut(inside, one_way=cut.one_way)
@@ -301,6 +332,16 @@ class Run:
             worst = max(worst, sum(peers) / len(peers) if peers else 0.0)
         return worst
 
+    def carried(self) -> float:
+        """Of the sessions of the honest nodes, the share that goes through a relay."""
+        paths = [
+            record.live.path
+            for name in self._alive()
+            for record in self.world.nodes[name].roster
+            if record.live is not None
+        ]
+        return paths.count("relay") / len(paths) if paths else 0.0
+
     def _cost(self, urgent: bool) -> Spreading:
         """What the messages cost that spread: the emergencies, or the others and all control."""
         frames = self.frames
@@ -344,6 +385,7 @@ class Run:
             sessions=self._sessions // 2,
             connected=round(connected, 6),
             eclipsed=round(self.eclipsed(), 6),
+            relayed=round(self.carried(), 6),
             bytes_sent=world.bytes_sent,
             refused=self._refusals,
             spreading=cost,

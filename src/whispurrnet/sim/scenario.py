@@ -63,6 +63,8 @@ class Nat(Part, frozen=True):
     restricted: Share = 0.0
     port_restricted: Share = 0.0
     symmetric: Share = 0.0
+    relays: Annotated[int, Meta(ge=0)] = 0
+    """How many of the rest are relays; all that stand behind a NAT ask them for a place."""
 
 
 class Churn(Part, frozen=True):
@@ -187,11 +189,17 @@ def from_tree(tree: Mapping[str, Any], origin: str = "scenario") -> Scenario:
     """
     _refuse_unknown(tree, Scenario, origin, "")
     scenario: Scenario = _convert(tree, Scenario, origin, "")
+    open_share = 1.0
     for kind in (scenario.nat, scenario.hostile):
-        shares = [value for name, value in _fields(kind) if name not in {"from_s", "prefixes"}]
+        shares = [
+            value for name, value in _fields(kind) if name not in {"from_s", "prefixes", "relays"}
+        ]
         if sum(shares) > 1.0 + 1e-9:
             section = type(kind).__name__.lower()
             raise ConfigError(f"{origin}: the shares in `{section}` are more than 1 together")
+        open_share -= sum(shares)
+    if scenario.nat.relays > round(scenario.nodes * open_share):
+        raise ConfigError(f"{origin}: `nat.relays` is more than the honest nodes in the open")
     for number, cut in enumerate(scenario.partition):
         if cut.until_s < cut.from_s:
             raise ConfigError(f"{origin}: `partition[{number}].until_s` is before its from_s")

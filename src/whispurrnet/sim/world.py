@@ -192,8 +192,8 @@ class World:
         """With whom a node has a session now: the name of the other, and the peer's number."""
         stack, links = self.nodes[name], self._links.get(name, {})
         for record in stack.roster:
-            if record.live is not None and (pipe := links.get(record.live.link)) is not None:
-                yield pipe.target, record.handle
+            if record.live is not None and record.live.link in links:
+                yield self.far_end(name, record.live.link), record.handle
 
     def far_end(self, name: str, link: int) -> str:
         """The node at the other end of a link; "" when the link is gone."""

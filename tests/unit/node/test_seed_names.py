@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from whispurrnet.errors import ConfigError
+from whispurrnet.node.bootstrap import Bootstrap
 from whispurrnet.node.build import build
 from whispurrnet.node.seed_names import SEED_NAMES
 from whispurrnet.node.settings import KEYS, Settings
@@ -28,6 +29,45 @@ def load(text: str, tmp_path: Path) -> Settings:
 
 def test_each_leads_to_a_key() -> None:
     assert {path for path, _ in SEED_NAMES.values()} <= KEYS.keys()
+
+
+CONNECTION = """
+timeout = 30000
+maxRetries = 3
+heartbeatInterval = 30000
+relayServers = ["wss://relay1.example.com", "wss://relay2.example.com"]
+
+[rtcConfig]
+iceServers = [{ urls = "stun:stun.l.google.com:19302" }]
+"""
+
+
+def test_connections_by_the_names_of_the_readme(tmp_path: Path) -> None:
+    settings = load(CONNECTION, tmp_path)
+    session, nat = settings.session, settings.nat
+    assert (session.timeout_ms, session.max_retries, session.heartbeat_s) == (30_000, 3, 30.0)
+    assert [one.reveal() for one in nat.ice_servers] == ["stun:stun.l.google.com:19302"]
+    relays = Bootstrap(nat.relays, 0.0, relay=True)
+    called = [call.addresses for call in relays.calls([1, 2], 0)]
+    assert called == [(f"/dns/relay{n}.example.com/tcp/443/wss",) for n in (1, 2)]
+    assert not relays.problems(0.0)
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("ws://192.0.2.7:8080", "/ip4/192.0.2.7/tcp/8080/ws"),
+        ("ws://[2001:db8::7]/ws", "/ip6/2001:db8::7/tcp/80/ws"),
+        ("wss://Relay.example/mesh/in", "/dns/relay.example/tcp/443/wss/http-path/mesh%2Fin"),
+        ("/ip4/192.0.2.7/tcp/9000", "/ip4/192.0.2.7/tcp/9000"),
+        ("WN1-4QZ7K", "WN1-4QZ7K"),
+        ("https://relay.example", "https://relay.example"),
+        ("wss://", "wss://"),
+        ("ws://relay.example:99999", "ws://relay.example:99999"),
+    ],
+)
+def test_urls_of_relays(written: str, address: str) -> None:
+    assert Settings.load(flags={"relayServers": [written]})[0].nat.relays == (address,)
 
 
 def test_gossip_by_the_names_of_the_readme(tmp_path: Path) -> None:
