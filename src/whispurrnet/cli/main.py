@@ -56,6 +56,7 @@ app = App(
     help_epilogue="Complete commands with Tab: whispurr install-completion",
     version_flags=["--version"],
     version=VERSION,
+    default_parameter=Parameter(negative_iterable=()),  # no `--empty-via` beside each list
     suppress_keyboard_interrupt=False,
 )
 for _name, (_where, _help) in _COMMANDS.items():

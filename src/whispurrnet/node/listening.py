@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from whispurrnet.base.errors import HostError
@@ -12,6 +13,7 @@ from whispurrnet.lan.multicast import local_addresses
 from whispurrnet.node.settings import Settings
 from whispurrnet.node.status import Problem
 from whispurrnet.stack import events
+from whispurrnet.stack.reach import reach
 from whispurrnet.transport.dialer import Dialer
 from whispurrnet.transport.link import (
     Listener,
@@ -136,12 +138,16 @@ class Listening:
 
     @property
     def advertised(self) -> tuple[str, ...]:
-        """Where others may reach it by itself: `0.0.0.0` becomes each address of this machine."""
-        found: dict[str, None] = dict.fromkeys(self._settings.nat.public_addresses)
-        for text in self.addresses:
-            for address in _reachable(parse(text)):
-                found[str(address)] = None
-        return tuple(found)[:8]
+        """Where others may reach it by itself: `0.0.0.0` becomes each address of this machine.
+
+        Those that reach farthest come first, of each listener in turn.
+        """
+        places = [list(map(str, _reachable(parse(text)))) for text in self.addresses]
+        for own in places:
+            own.sort(key=reach, reverse=True)
+        turns = [text for turn in zip_longest(*places) for text in turn if text is not None]
+        turns.sort(key=reach, reverse=True)
+        return tuple(dict.fromkeys((*self._settings.nat.public_addresses, *turns)))[:8]
 
 
 def has_ipv6() -> bool:

@@ -136,18 +136,25 @@ def peer_status(node: Node, peer: Peer) -> PeerStatus:
     )
 
 
+_ALONE = Problem(
+    "no peers",
+    "nobody was found on the local network, and nobody was joined",
+    "start `whispurr up` on another machine here, or: whispurr join TICKET",
+)
+_UNSEARCHED = Problem(
+    "no peers",
+    "nobody was joined, and the local network is not searched",
+    "whispurr join TICKET, or set lan.enabled = true",
+)
+
+
 def status(node: Node) -> Status:
     """The whole node."""
     peers = [peer_status(node, peer) for peer in node.known_peers]
     problems = list(node.problems)
-    if not any(peer.connected for peer in peers):
-        problems.append(
-            Problem(
-                "no peers",
-                "nobody was found on the local network, and nobody was joined",
-                "start `whispurr up` on another machine here, or: whispurr join TICKET",
-            )
-        )
+    lan = node.settings.lan.enabled
+    if not any(peer.connected for peer in peers) and (lan or not node.settings.nat.relay):
+        problems.append(_ALONE if lan else _UNSEARCHED)
     if node.membership.role == "outsider":
         problems.append(
             Problem(

@@ -110,6 +110,24 @@ def test_an_address_is_advertised_once_and_eight_at_most(monkeypatch: pytest.Mon
     run(main())
 
 
+def test_of_many_addresses_the_farthest_of_each_listener_come_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    near = [ipaddress.ip_address(f"10.0.0.{n}") for n in range(1, 10)]
+    far = ipaddress.ip_address("198.51.101.7")
+    monkeypatch.setattr(module, "local_addresses", lambda: (*near, far))
+
+    async def main() -> None:
+        found = make("/ip4/0.0.0.0/tcp/9000", "/ip4/0.0.0.0/tcp/8080/ws", transport=FakeTransport())
+        await found.start(driver())
+        first, second, *others = found.advertised
+        assert first == "/ip4/198.51.101.7/tcp/9000"
+        assert second == "/ip4/198.51.101.7/tcp/8080/ws"
+        assert sum(text.endswith("/ws") for text in others) == 3
+
+    run(main())
+
+
 def test_where_somebody_else_listens_for_us_is_advertised_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -53,7 +53,10 @@ class FakeNode:
         self.state = SimpleNamespace(value="Listening")
         self.id, self.name, self.version = "ab" * 32, "brave-otter-01", "1"
         self.settings = SimpleNamespace(
-            profile="normal", session=SimpleNamespace(level=3), nat=SimpleNamespace(relays=("r",))
+            profile="normal",
+            session=SimpleNamespace(level=3),
+            nat=SimpleNamespace(relays=("r",), relay=False),
+            lan=SimpleNamespace(enabled=True),
         )
         self.carried_bytes = 30
         self.identity = SimpleNamespace(expires_s=59.96)
@@ -145,6 +148,16 @@ def test_a_stranger_in_a_closed_realm_is_told_so() -> None:
     assert "whispurr join" in problem.cure
     node.membership = Membership(role="member")
     assert not status(node).problems
+
+
+def test_a_relay_that_nobody_uses_yet_is_no_problem() -> None:
+    node = make()
+    faked: Any = node
+    faked.settings.lan.enabled = False
+    (problem,) = status(node).problems
+    assert "not searched" in problem.why
+    faked.settings.nat.relay = True
+    assert status(node).problems == []
 
 
 def test_being_alone_is_a_problem_with_a_cure_and_is_not_kept() -> None:
