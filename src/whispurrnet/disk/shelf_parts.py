@@ -159,10 +159,12 @@ class Parts:
             self._note(oid, part, sum(len(data) for _, data in chunks))
 
     def _write_runs(self, path: Path, size: int, runs: list[tuple[int, list[Data]]]) -> None:
-        with told(self._files.folder), opened(path, os.O_WRONLY) as file:
+        with told(self._files.folder):
             for offset, run in runs:
                 done = self._direct.write(path, offset, run) if size >= LARGE_BYTES else 0
-                shelf_files.write_at(file, offset + done, after(run, done))
+                if left := after(run, done):
+                    with opened(path, os.O_WRONLY) as file:
+                        shelf_files.write_at(file, offset + done, left)
 
     def sync(self, oid: ObjectId) -> None:
         """Force a part to the disk, and mark what is there."""
