@@ -67,8 +67,8 @@ export const bytes = (min = 0, max = min || Infinity) => ({
 });
 
 /** Text; its length is counted in characters, as Python counts.
- * @param {number} max @param {number} min @returns {Field} */
-export const str = (max = Infinity, min = 0) => ({
+ * @param {number} max @param {number} min @param {RegExp} [pattern] What it may be made of. @returns {Field} */
+export const str = (max = Infinity, min = 0, pattern) => ({
   write: same,
   read(value) {
     if (typeof value !== 'string') throw bad('what should be text');
@@ -76,6 +76,7 @@ export const str = (max = Infinity, min = 0) => ({
       const length = [...value].length;
       if (length > max || length < min) throw bad('a text of the wrong length');
     }
+    if (pattern && !pattern.test(value)) throw bad('a text with characters that do not belong there');
     return value;
   },
 });

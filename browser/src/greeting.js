@@ -6,7 +6,7 @@ import { personaProof } from './persona.js';
 
 export const VERSION = 1;
 export const ADDRESSES_MAX = 8;
-export const ADDRESS_BYTES_MAX = 200;
+export const ADDRESS_BYTES_MAX = 255;
 export const PRESENCE_STATES = ['online', 'away', 'busy', 'asleep'];
 export const PRESENCE_NOTE_MAX = 120;
 export const INITIATOR = 0;

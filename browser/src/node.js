@@ -385,8 +385,7 @@ export class Node {
     if (due === this.#due) return;
     this.#cancel();
     this.#due = due;
-    if (due === Infinity) return;
-    this.#cancel = this.#endpoint.schedule(Math.max(due, this.#endpoint.now() + TICK_MIN_S), () => {
+    if (due < Infinity) this.#cancel = this.#endpoint.schedule(Math.max(due, this.#endpoint.now() + TICK_MIN_S), () => {
       this.#due = Infinity;
       this.#mesh.tick();
     });

@@ -41,6 +41,17 @@ export const UNION = {
 };
 const CODEC = new Codec(UNION);
 
+/** The body of a RELAY frame. @param {import('./codec.js').Message[]} messages */
+export const encode = (...messages) => CODEC.encodeAll(messages);
+
+/** Read the body of a RELAY frame; messages of a later version are skipped. @param {Uint8Array} body */
+export function decode(body) {
+  if (body.length > BODY_BYTES_MAX) throw new ProtocolError('a relay frame is too long');
+  const messages = CODEC.decodeAll(body);
+  if (messages.length > MESSAGES_MAX) throw new ProtocolError('a relay frame has too many messages');
+  return messages;
+}
+
 /** A link through a relay. */
 export class RelayedLink extends Link {
   /** @param {Link} inner @param {string} remote */
@@ -188,15 +199,12 @@ export class Relays {
 
   /** @param {Peer} peer @param {import('./codec.js').Message} message */
   send(peer, message) {
-    peer.sendFrame(RELAY, CODEC.encodeAll([message]), 10);
+    peer.sendFrame(RELAY, encode(message), 10);
   }
 
   /** @param {Peer} peer @param {Uint8Array} body */
   frame(peer, body) {
-    if (body.length > BODY_BYTES_MAX) throw new ProtocolError('a relay frame is too long');
-    const messages = CODEC.decodeAll(body);
-    if (messages.length > MESSAGES_MAX) throw new ProtocolError('a relay frame has too many messages');
-    for (const message of messages) this.arrived(peer, message);
+    for (const message of decode(body)) this.arrived(peer, message);
   }
 
   /** @param {Peer} peer @param {import('./codec.js').Message} message */

@@ -31,14 +31,23 @@ const REASONS = [
   'the peer could make no WebRTC link', 'the peer saw no WebRTC link come about in time',
 ];
 
+const LINES = /^[\r\n -~]*$/; // ASCII; `$` without `m` is the very end
+const LINE = /^[ -~]*$/;
+
 /** @type {import('./codec.js').Union} */
 export const UNION = {
-  Offer: [1, { attempt: uint(U32), sdp: str(SDP_CHARS_MAX, 1) }],
-  Answer: [2, { attempt: uint(U32), sdp: str(SDP_CHARS_MAX, 1) }],
-  Candidate: [3, { attempt: uint(U32), candidate: str(512), mid: str(16) }],
+  Offer: [1, { attempt: uint(U32), sdp: str(SDP_CHARS_MAX, 1, LINES) }],
+  Answer: [2, { attempt: uint(U32), sdp: str(SDP_CHARS_MAX, 1, LINES) }],
+  Candidate: [3, { attempt: uint(U32), candidate: str(512, 0, LINE), mid: str(16, 0, LINE) }],
   End: [4, { attempt: uint(U32), code: uint(255), text: str(200) }],
 };
 const CODEC = new Codec(UNION);
+
+/** The body of a SIGNAL frame. @param {Message} message */
+export const encode = (message) => CODEC.encodeOne(message);
+
+/** Read the body of a SIGNAL frame; null for a message of a later version. @param {Uint8Array} body */
+export const decode = (body) => CODEC.decodeOne(body);
 
 /** What is under way, or planned, with one peer. */
 class Talk {
@@ -190,12 +199,12 @@ export class Signal {
 
   /** @param {Peer} peer @param {Message} message */
   send(peer, message) {
-    peer.sendFrame(SIGNAL, CODEC.encodeOne(message), 10);
+    peer.sendFrame(SIGNAL, encode(message), 10);
   }
 
   /** @param {Peer} peer @param {Uint8Array} body */
   frame(peer, body) {
-    const message = CODEC.decodeOne(body);
+    const message = decode(body);
     const talk = this.talks.get(peer);
     if (!message || !talk) {
       this.late += 1;

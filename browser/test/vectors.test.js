@@ -1,17 +1,22 @@
 // vectors/*.json: what Python made, this package reads and makes alike.
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { parseAddress } from '../src/address.js';
 import { concat, fromHex, hex, readU32, zeros } from '../src/bytes.js';
 import { Kem, X25519Key } from '../src/crypto.js';
 import { codec } from '../src/direct.js';
-import { AuthError, UsageError } from '../src/errors.js';
+import { AuthError, ProtocolError, UsageError } from '../src/errors.js';
 import * as frames from '../src/frame.js';
 import { addressMacs, isAddressed } from '../src/gate.js';
 import { Proof, seedId, verifySuccessor } from '../src/identity.js';
-import { HandshakeState, nextKey } from '../src/noise.js';
+import * as greeting from '../src/greeting.js';
+import { HandshakeState, nextKey, TransportKeys } from '../src/noise.js';
 import { Persona, safetyNumber, verifyPersona } from '../src/persona.js';
 import { Opener, Sealer } from '../src/record.js';
+import * as relay from '../src/relay.js';
+import * as signal from '../src/signal.js';
 import { parseTicket } from '../src/ticket.js';
+import { bindingOf, checkDescription, fingerprint } from '../src/webrtc.js';
 import { vectors } from './vectors.js';
 
 const bytes = (n) => Uint8Array.from({ length: n }, (_, i) => i % 251);
@@ -189,4 +194,70 @@ test('tickets', () => {
   }
   assert.throws(() => parseTicket('hello'), UsageError);
   assert.equal(concat().length, 0);
+});
+
+const refused = (list, read) => {
+  assert.ok(list.length);
+  for (const { why, body } of list) assert.throws(() => read(fromHex(body)), ProtocolError, why);
+};
+
+test('relays: messages, addresses, and what is refused', () => {
+  const frozen = vectors('relay.json');
+  assert.equal(frozen.type, frames.RELAY);
+  const read = frozen.messages.map(({ name, body }) => {
+    const messages = relay.decode(fromHex(body));
+    assert.deepEqual(messages.map(({ type }) => type), [name]);
+    assert.equal(hex(relay.encode(...messages)), body, name);
+    return messages[0];
+  });
+  assert.equal(hex(relay.encode(...read)), frozen.together);
+  assert.deepEqual(relay.decode(fromHex(frozen.together)), read);
+  for (const { body, as } of frozen.later) assert.equal(hex(relay.encode(...relay.decode(fromHex(body)))), as);
+  refused(frozen.malformed, relay.decode);
+  const { good, written, bad } = frozen.addresses;
+  for (const { text, base, peer_id: peerId, ...fields } of good) {
+    const { kind, host, zone, port, transport, path, relay: key, ...address } = parseAddress(text);
+    assert.equal(String(parseAddress(text)), text);
+    assert.equal(parseAddress(text).placeText(), base);
+    assert.equal(address.peerId, peerId);
+    assert.deepEqual({ kind, host: host + (zone && `%${zone}`), port, transport, path, relay: key }, fields);
+  }
+  for (const { as, text } of written) assert.equal(String(parseAddress(as)), text);
+  for (const text of bad) assert.throws(() => parseAddress(text), UsageError, text);
+});
+
+test('signalling: descriptions, candidates, and the binding that comes of them', () => {
+  const frozen = vectors('signal.json');
+  assert.equal(frozen.type, frames.SIGNAL);
+  for (const { name, fields, body } of frozen.messages) {
+    const message = signal.decode(fromHex(body));
+    assert.deepEqual(message, { type: name, ...fields });
+    assert.equal(hex(signal.encode(message)), body);
+  }
+  for (const body of frozen.later) assert.equal(signal.decode(fromHex(body)), null);
+  refused(frozen.malformed, signal.decode);
+  const [offer, answer] = frozen.messages.slice(0, 2).map(({ fields }) => fields.sdp);
+  for (const sdp of [offer, answer]) checkDescription(sdp);
+  assert.deepEqual([offer, answer].map(fingerprint).map(hex), [frozen.bound.offerer, frozen.bound.answerer]);
+  assert.equal(hex(bindingOf(fingerprint(offer), fingerprint(answer))), frozen.bound.binding);
+  assert.equal(hex(bindingOf(fingerprint(answer), fingerprint(offer))), frozen.bound['the other way round']);
+});
+
+test('moves: the name of a session, and what is said of it', () => {
+  const frozen = vectors('moves.json');
+  const { exporter, hash, label, name } = frozen.session;
+  assert.equal(label, 'moving-session');
+  assert.equal(hex(new TransportKeys(zeros(32), zeros(32), fromHex(hash), fromHex(exporter)).export(label)), name);
+  assert.deepEqual(frozen.capabilities, { relays: greeting.RELAYS, webrtc: greeting.WEBRTC });
+  assert.deepEqual(frozen.goodbyes, { 'taken over': greeting.DUPLICATE, later: greeting.LATER });
+  assert.equal(frozen.type, frames.PEER);
+  const said = frozen.bodies.map(({ body }) => {
+    const messages = greeting.decode(fromHex(body));
+    assert.equal(hex(greeting.encode(...messages)), body);
+    return messages.map(({ type }) => type).join();
+  });
+  assert.deepEqual(said, ['Hello,Moves', 'Moves', 'Moves', 'Moved']);
+  assert.ok(greeting.decode(fromHex(frozen.bodies[0].body))[0].addresses.some((text) => text.length > 200));
+  for (const { body, as } of frozen.later) assert.equal(hex(greeting.encode(...greeting.decode(fromHex(body)))), as);
+  refused(frozen.malformed, greeting.decode);
 });
