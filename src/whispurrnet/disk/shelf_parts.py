@@ -1,7 +1,7 @@
 """Objects on their way: a file with holes, and which of its chunks are there.
 
 What `write` took is safe from the end of this process at once, and from the end of the machine
-within 16 MiB or a second: one thread forces each part to the disk, and only then marks its chunks
+within 32 MiB or a second: one thread forces each part to the disk, and only then marks its chunks
 in the database. After a crash, chunks that are in the file but not marked are hashed again, so
 that hardly anything is sent twice.
 
@@ -26,7 +26,7 @@ from whispurrnet.disk.shelf_pages import Pages, chunks_said
 from whispurrnet.store.object import Data, Header, Mode, Page, leaf
 from whispurrnet.wire.ids import ObjectId
 
-SYNC_BYTES = 16 * 2**20
+SYNC_BYTES = 32 * 2**20
 SYNC_S = 1.0
 LARGE_BYTES = 64 * 2**20
 """Parts from this size on are written past the system's memory, and nothing of them stays there."""
