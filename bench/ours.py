@@ -126,7 +126,7 @@ async def pair(
     assert far.stdout is not None
     ticket = far.stdout.readline().strip()
     try:
-        async with whispurrnet.open(settings(level)) as node:
+        async with whispurrnet.open(settings(level, relay)) as node:
             yield node, await node.connect(ticket), ticket
     finally:
         far.kill()

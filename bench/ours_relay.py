@@ -91,6 +91,7 @@ async def relay_bulk(level: int) -> Results:
                 async with pair(level, at) as (_node, peer, _ticket):
                     assert peer.path.startswith(way), peer.path
                     done = await stream_much(peer)
+                    assert peer.path.startswith(way), peer.path
                 size = done["count"]
                 spent[way] += size / done["value"]
     return {
@@ -102,8 +103,9 @@ async def relay_bulk(level: int) -> Results:
 async def relay_oneway(level: int) -> Results:
     """Messages of 100 bytes a second through the relay."""
     async with relayed(level) as (_, ticket), pair(level, ticket) as (_node, peer, _ticket):
+        sent = await send_many(peer)
         assert peer.path.startswith("relay"), peer.path
-        return {"relay_oneway": await send_many(peer)}
+        return {"relay_oneway": sent}
 
 
 async def relay_pairs(level: int) -> Results:

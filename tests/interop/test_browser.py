@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,9 +14,8 @@ from typing import Any, TypeVar
 import pytest
 from msgspec.msgpack import decode, encode
 from tests.interop.rtc_lab import need_interface
+from tests.interop.served import Served
 
-import whispurrnet
-from whispurrnet.gateway.server import Gateway
 from whispurrnet.gateway.web import folder
 from whispurrnet.lan.multicast import local_addresses
 from whispurrnet.transport.link import Link
@@ -50,33 +48,16 @@ pytestmark = [
 Answer = TypeVar("Answer")
 
 
-class Served:
-    """A node with its gateway, in a thread of its own."""
+class Hall(Served):
+    """A node with its gateway, in a thread of its own, and what is done there."""
 
     def __init__(self, **settings: Any) -> None:
-        self._settings = {**QUIET, "listen": ("/ip4/127.0.0.1/tcp/0",), **settings}
-        self._ready = threading.Event()
-        self.thread = threading.Thread(target=lambda: asyncio.run(self._live()))
+        super().__init__(**{**QUIET, "listen": ("/ip4/127.0.0.1/tcp/0",), **settings})
 
-    def __enter__(self) -> Served:
-        self.thread.start()
-        assert self._ready.wait(20)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.loop.call_soon_threadsafe(self.stop.set)
-        self.thread.join(20)
-        assert not self.thread.is_alive()
-
-    async def _live(self) -> None:
-        self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
-        async with whispurrnet.open(**self._settings) as self.node:
-            gateway = Gateway(self.node, self.node.settings)
-            await gateway.start()
-            self.url = f"http://localhost:{gateway.port}/"
-            self._ready.set()
-            await self.stop.wait()
-            await gateway.stop()
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://localhost:{self.port}/"
 
     def do(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         """Run something in the loop of the node."""
@@ -115,10 +96,10 @@ def built() -> None:
 
 
 @pytest.fixture(scope="module")
-def hall() -> Iterator[Served]:
+def hall() -> Iterator[Hall]:
     """A node that is a relay and serves the page."""
     others = {"allowed_origins": (ELSEWHERE,)}
-    with Served(nat={"relay": True, "webrtc": "on"}, gateway=others) as served:
+    with Hall(nat={"relay": True, "webrtc": "on"}, gateway=others) as served:
         yield served
 
 
@@ -136,7 +117,7 @@ def chromium(playing: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def tab(chromium: Any, hall: Served) -> Iterator[Callable[[], Any]]:
+def tab(chromium: Any, hall: Hall) -> Iterator[Callable[[], Any]]:
     """Opens tabs that share nothing, each with the page, connected to the node that served it."""
     contexts, faults = [], []
 
@@ -175,7 +156,7 @@ def name_of(page: Any) -> str:
     return str(page.evaluate("node.id"))
 
 
-def test_the_page_whispers_and_is_whispered_to(hall: Served, tab: Callable[[], Any]) -> None:
+def test_the_page_whispers_and_is_whispered_to(hall: Hall, tab: Callable[[], Any]) -> None:
     page = tab()
     peer = hall.peer(name_of(page))
     assert "Connected to" in page.text_content("#state")
@@ -202,7 +183,7 @@ def test_the_page_whispers_and_is_whispered_to(hall: Served, tab: Callable[[], A
     assert page.query_selector("#whispers img") is None
 
 
-def test_resonance_both_ways(hall: Served, tab: Callable[[], Any]) -> None:
+def test_resonance_both_ways(hall: Hall, tab: Callable[[], Any]) -> None:
     page = tab()
     key = bytes(range(32))
 
@@ -225,7 +206,7 @@ def test_resonance_both_ways(hall: Served, tab: Callable[[], Any]) -> None:
     hall.call(topic.close)
 
 
-def test_who_is_not_who_it_should_be_is_refused(hall: Served, tab: Callable[[], Any]) -> None:
+def test_who_is_not_who_it_should_be_is_refused(hall: Hall, tab: Callable[[], Any]) -> None:
     page = tab()
     told = Ticket.parse(hall.node.ticket.text)
     wrong = Ticket(static_key=bytes(31) + b"\x09", addresses=told.addresses)
@@ -240,7 +221,7 @@ def test_who_is_not_who_it_should_be_is_refused(hall: Served, tab: Callable[[], 
     assert page.evaluate("node.peers.length") == 1
 
 
-def test_a_tab_that_closes_is_gone(hall: Served, tab: Callable[[], Any]) -> None:
+def test_a_tab_that_closes_is_gone(hall: Hall, tab: Callable[[], Any]) -> None:
     page = tab()
     name = name_of(page)
     peer = hall.peer(name)
@@ -252,7 +233,7 @@ def test_the_page_from_another_machine_over_plain_http(chromium: Any) -> None:
     """No secure context: the page says so, and works all the same."""
     need_interface()
     here = next(str(one) for one in local_addresses() if one.version == 4 and not one.is_loopback)
-    with Served(host="0.0.0.0", gateway={"web": "open"}) as served:
+    with Hall(host="0.0.0.0", gateway={"web": "open"}) as served:
         page = chromium.new_page()
         page.goto(served.url.replace("localhost", here))
         until(page, "window.node?.peers.length && node.neighbours")
@@ -282,7 +263,7 @@ def tapped(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 def test_two_tabs_talk_through_the_relay_which_cannot_read_it(
-    hall: Served, tab: Callable[[], Any], tapped: list[bytes]
+    hall: Hall, tab: Callable[[], Any], tapped: list[bytes]
 ) -> None:
     one, other = tab(), tab()
     ticket = one.evaluate(
@@ -321,7 +302,7 @@ def test_two_tabs_talk_through_the_relay_which_cannot_read_it(
     assert gone == "NetworkError", "what nobody took is not acknowledged"
 
 
-def test_two_tabs_of_the_page_find_a_direct_path(hall: Served, tab: Callable[[], Any]) -> None:
+def test_two_tabs_of_the_page_find_a_direct_path(hall: Hall, tab: Callable[[], Any]) -> None:
     need_interface()
     one, other = tab(), tab()
     until(one, "node.ticket")
@@ -338,7 +319,7 @@ def test_two_tabs_of_the_page_find_a_direct_path(hall: Served, tab: Callable[[],
     one.wait_for_selector("#whispers >> text=between us")
 
 
-def test_a_private_topic_passes_the_node_unread(hall: Served, tab: Callable[[], Any]) -> None:
+def test_a_private_topic_passes_the_node_unread(hall: Hall, tab: Callable[[], Any]) -> None:
     one, other = tab(), tab()
     key = "ab" * 32
     one.evaluate(f"window.topic = node.join('den/north', {{ key: '{key}' }}); null")
@@ -370,7 +351,7 @@ ADDRESSES = """async () => {
 
 
 @pytest.mark.parametrize("hidden", [True, False], ids=["mdns", "addresses"])
-def test_webrtc_to_a_node(hall: Served, playing: Any, hidden: bool) -> None:
+def test_webrtc_to_a_node(hall: Hall, playing: Any, hidden: bool) -> None:
     """It moves over without losing or doubling what is said meanwhile."""
     need_interface()
     flags = FLAGS if hidden else (*FLAGS, SHOW_ADDRESSES)
@@ -438,7 +419,7 @@ def program(*snippets: str) -> str:
 
 
 def test_the_example_of_the_synaptic_mesh_runs_word_for_word(
-    hall: Served, tab: Callable[[], Any]
+    hall: Hall, tab: Callable[[], Any]
 ) -> None:
     (example,) = (one for one in SNIPPETS if "WasmP2PClient" in one)
     if SEED.exists():
@@ -484,7 +465,7 @@ def test_the_example_of_the_synaptic_mesh_runs_word_for_word(
     ids=["allowed", "no-permission", "no-origin"],
 )
 def test_a_page_from_elsewhere_needs_the_node_and_the_user_to_allow_it(
-    hall: Served, chromium: Any, origin: str, granted: bool, works: bool
+    hall: Hall, chromium: Any, origin: str, granted: bool, works: bool
 ) -> None:
     """Chromium asks the user (Local Network Access), the node looks at the origin."""
     context = chromium.new_context()
@@ -507,7 +488,7 @@ def test_a_page_from_elsewhere_needs_the_node_and_the_user_to_allow_it(
     context.close()
 
 
-def test_the_snippets_of_the_how_to_run(hall: Served, tab: Callable[[], Any]) -> None:
+def test_the_snippets_of_the_how_to_run(hall: Hall, tab: Callable[[], Any]) -> None:
     assert len(SNIPPETS) == 7 and "/web/whispurrnet.js" in SNIPPETS[0]
     page = tab()
     said: list[str] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 import schemathesis
 from prometheus_client.parser import text_string_to_metric_families
 from schemathesis.generation import GenerationMode
+from tests.interop.served import Served
 from websockets.asyncio.client import connect
 
 import whispurrnet
@@ -29,38 +29,9 @@ HERE: dict[str, Any] = {
 }
 
 
-class Served:
-    """A node with its gateway on every address of this machine, in a thread."""
-
-    def __init__(self, **settings: Any) -> None:
-        self._settings = {**HERE, **settings}
-        self._ready = threading.Event()
-        self.thread = threading.Thread(target=lambda: asyncio.run(self._live()))
-
-    def __enter__(self) -> Served:
-        self.thread.start()
-        assert self._ready.wait(20)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.loop.call_soon_threadsafe(self.stop.set)
-        self.thread.join(20)
-        assert not self.thread.is_alive()
-
-    async def _live(self) -> None:
-        self.loop, self.stop = asyncio.get_running_loop(), asyncio.Event()
-        async with whispurrnet.open(**self._settings) as self.node:
-            gateway = Gateway(self.node, self.node.settings)
-            await gateway.start()
-            self.port = gateway.port
-            self._ready.set()
-            await self.stop.wait()
-            await gateway.stop()
-
-
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    with Served() as served:
+    with Served(**HERE) as served:
         yield served
 
 
@@ -94,7 +65,7 @@ def test_beyond_loopback_nobody_may_call(served: Served) -> None:
 
 def test_beyond_loopback_a_token_opens() -> None:
     address = own_address()
-    with Served(gateway={"token": "night-bird"}) as served:
+    with Served(**HERE, gateway={"token": "night-bird"}) as served:
         url = f"http://{address}:{served.port}{API}/status"
         assert get(url).status_code == 401
         assert get(url, Authorization="Bearer day-bird").status_code == 401
@@ -197,7 +168,7 @@ def test_no_request_makes_it_fail(served: Served, mode: GenerationMode) -> None:
 
 
 def test_prometheus_reads_the_figures_of_a_node_at_work() -> None:
-    with Served(gateway={"metrics": True}, host="127.0.0.1") as served:
+    with Served(**HERE | {"gateway": {"metrics": True}, "host": "127.0.0.1"}) as served:
 
         async def main() -> None:
             async with whispurrnet.open(**HERE) as bob, asyncio.timeout(20):

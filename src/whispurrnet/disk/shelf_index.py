@@ -103,9 +103,6 @@ class Index:
         self.notes: list[str] = []
         """What was wrong at the start, in words for people; names files."""
 
-        self.rebuilt = False
-        """Whether the database had to be made anew: files may be there that it does not know."""
-
         self.lock = RLock()
         self._where = folder / NAME if folder is not None else None
         damaged: Path | None = None
@@ -120,7 +117,6 @@ class Index:
             if self._where is None or damaged is not None or not hasattr(self, "_base"):
                 self._base = self._open()
         if damaged is not None:
-            self.rebuilt = True
             taken = self._take_over(damaged)
             self.notes.append(
                 f"{self._where} was damaged: it is now {damaged}, and {taken} entries of it could "
