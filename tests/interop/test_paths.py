@@ -32,10 +32,14 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 async def carried(
     nat: dict[str, Any] | None = None, **settings: Any
 ) -> AsyncIterator[tuple[whispurrnet.Node, whispurrnet.Node]]:
-    """Ada, and Bob whom she reached through a relay; both listen."""
+    """Ada, and Bob whom she reached through a relay; both listen.
+
+    The relay does not gossip: it would make them neighbours, who reach each other directly.
+    """
     more = {**QUIET, **settings}
+    apart = {"nat": {"relay": True}, "gossip": {"enabled": False}}
     async with (
-        whispurrnet.open(listen=(HERE,), **QUIET, nat={"relay": True}) as relay,
+        whispurrnet.open(listen=(HERE,), **QUIET, **apart) as relay,
         whispurrnet.open(
             listen=(HERE,), nat={"relays": (relay.ticket.text,), **(nat or {})}, **more
         ) as bob,
