@@ -26,6 +26,9 @@ WORKERS ?= 2
 FUZZ_RUNS_SOAK ?= 1000000
 SOAK_TIMEOUT_S ?= 14400
 
+# The demo and the tests start hundreds of processes: none of them compiles anew what another has.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check web format soak bench lock clean venv webrtc
 
