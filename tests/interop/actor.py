@@ -26,6 +26,7 @@ class Actor:
         self.heard = 0
         self.wrong: list[str] = []
         self.events: list[str] = []
+        self.reasons: list[str] = []
         self.receipts: list[Receipt] = []
         self.peer: whispurrnet.Peer | None = None
         self.digest = hashlib.sha256()
@@ -45,10 +46,12 @@ class Actor:
             self.heard += 1
 
     async def watch(self) -> None:
-        """Count what happens to peers."""
+        """Count what happens to peers, and keep why sessions ended."""
         async for event in self.node.events(limit=100_000):
             if event["type"] != "message":
                 self.events.append(event["type"])
+            if event["type"] == "peer_down":
+                self.reasons.append(event["reason"])
 
     async def post(self, first: int, count: int, every_s: float, burst: int) -> None:
         """Whisper numbers to the one peer, `burst` of them each `every_s`."""
@@ -76,6 +79,7 @@ class Actor:
             "counters": debug["stats"]["counters"],
             "epochs": [session["epoch"] for session in debug["sessions"]],
             "rtts": [peer.rtt_ms for peer in self.node.peers],
+            "reasons": self.reasons,
             "events": {name: self.events.count(name) for name in set(self.events)},
             "loop": debug["loop"],
         }

@@ -30,6 +30,19 @@ LOSS_PER_MILLE = 50
 PROXY_A, NODE_A = "10.77.1.1", "10.77.1.2"
 PROXY_B, NODE_B = "10.77.2.1", "10.77.2.2"
 
+RETRANSMIT = "net.ipv4.tcp_rto_max_ms=5000"
+"""TCP asks every 5 s whether the cable is back; else it waits for up to 2 minutes after a cut.
+
+Kernels before 6.15 have no such setting, and wait.
+"""
+
+PATIENCE = "net.ipv4.tcp_retries2=188"
+"""TCP gives up after a quarter of an hour, as it does without `RETRANSMIT`.
+
+It counts retries: with the usual 15, one every 5 s, it would give up after 61.2 s. A cable that is
+pulled for a minute, on a busy machine for a little more, would then end a session that lives on.
+"""
+
 RULES = f"""
 table inet lab {{
     chain arriving {{
@@ -116,12 +129,9 @@ class Lab:
             sh("ip", "netns", "add", name)
             self._exits.callback(sh, "ip", "netns", "delete", name)
             sh("ip", "-n", name, "link", "set", "lo", "up")
-            rto = "net.ipv4.tcp_rto_max_ms=5000"  # or TCP waits for up to 2 minutes after a cut
-            subprocess.run(
-                ["ip", "netns", "exec", name, "sysctl", "-qw", rto],
-                check=False,
-                capture_output=True,
-            )
+            inside = ("ip", "netns", "exec", name, "sysctl", "-qw")
+            subprocess.run([*inside, RETRANSMIT], check=False, capture_output=True)
+            sh(*inside, PATIENCE)
         a, p, b = (self.names[place] for place in "apb")
         for node, device, theirs, ours in ((a, "pa", NODE_A, PROXY_A), (b, "pb", NODE_B, PROXY_B)):
             sh("ip", "-n", p, "link", "add", device, "type", "veth", "peer", "up0", "netns", node)
@@ -160,6 +170,20 @@ class Lab:
         """Whether A sees that its cable is plugged in at the other end."""
         shown = sh("ip", "-n", self.names["a"], "-j", "link", "show", "up0")
         return "NO-CARRIER" not in json.loads(shown)[0]["flags"]
+
+    def patience_s(self, place: str) -> float:
+        """How long TCP goes on without an answer before it gives a connection up, in seconds.
+
+        Source: Linux, `tcp_model_timeout` in net/ipv4/tcp_timer.c.
+        """
+        inside = ("ip", "netns", "exec", self.names[place], "sysctl", "-en")
+        most = sh(*inside, "net.ipv4.tcp_rto_max_ms").strip() or "120000"
+        retries = int(sh(*inside, "net.ipv4.tcp_retries2"))
+        wait_s, given_s = 0.2, 0.0
+        for _ in range(retries + 1):
+            given_s += wait_s
+            wait_s = min(2 * wait_s, int(most) / 1000)
+        return given_s
 
     def packets(self, place: str) -> tuple[int, int]:
         """How many packets have reached a namespace, and how many of them were dropped."""
