@@ -13,6 +13,8 @@ from bench.figures import ASKED, FIGURES, PARTS
 
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = {"figure", "impl", "value", "unit", "runs", "values", "count"}
+MAY_BE_NOTHING = {"idle", "rss", "object_whisper"}
+"""Differences: at a thousandth of the size, noise may be larger."""
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -41,7 +43,7 @@ def test_a_figure_is_measured(asked: str) -> None:
         assert (line["runs"], line["values"]) == (1, [line["value"]])
         assert line["count"] > 0
         assert isinstance(line["value"], float)
-        assert line["value"] > 0 or asked in {"idle", "rss"}
+        assert line["value"] > 0 or asked in MAY_BE_NOTHING
 
 
 def test_the_table_names_the_bound_and_the_aim() -> None:

@@ -142,15 +142,20 @@ class Circle:
             self.learn(link.contact, link.source, is_direct=True)
         self.soon(now)
 
-    def prune(self, link: Link, now: float, *, with_offer: bool = True) -> None:
+    def prune(
+        self, link: Link, now: float, *, with_offer: bool = True, evicted: bool = False
+    ) -> None:
         """Take an active peer out of the view, and tell it."""
-        self.send_prune(link, now, with_offer=with_offer)
+        self.send_prune(link, now, with_offer=with_offer, evicted=evicted)
         self.deactivate(link, now)
         self.keep(link)
 
-    def send_prune(self, link: Link, now: float, *, with_offer: bool = True) -> None:
-        """Tell a peer that it is not in the view, and to wait."""
-        backoff_s = int(self.config.prune_backoff_s)
+    def send_prune(
+        self, link: Link, now: float, *, with_offer: bool = True, evicted: bool = False
+    ) -> None:
+        """Tell a peer that it is not in the view, and to wait: less if there is but no room."""
+        config = self.config
+        backoff_s = int(config.evicted_backoff_s if evicted else config.prune_backoff_s)
         self.rests.back_off(link.key, now + backoff_s)
         link.stale = link.unanswered
         contacts = self.offer(link.key, OFFERED_MAX) if with_offer else ()
@@ -161,7 +166,7 @@ class Circle:
         victim = self.view.victim(link, self.rng)
         if victim is None or not self._evictions.take(1, now):
             return False
-        self.prune(victim, now)
+        self.prune(victim, now, evicted=True)
         return True
 
     def keep(self, link: Link) -> None:
@@ -190,10 +195,10 @@ class Circle:
 
     # Asking
 
-    def rest(self, key: bytes, now: float) -> None:
-        """Do not ask this key for a while."""
+    def rest(self, key: bytes, now: float, *, polite: bool = False) -> None:
+        """Do not ask this key for a while (see `Rests.rest`)."""
         self.grafts.pop(key, None)
-        self.rests.rest(key, now)
+        self.rests.rest(key, now, polite=polite)
 
     def may_ask(self, link: Link, now: float) -> bool:
         """Whether a peer can be asked now."""
@@ -211,14 +216,16 @@ class Circle:
     def request(self, link: Link, *, urgent: bool = False) -> None:
         """Ask a peer: with a `Join` if we know nobody else here."""
         link.unanswered += 1
+        link.urgent = urgent or self.is_short
         if link.join_sent or any(one is not link for one in self.view.links):
-            self.send(link, Neighbor(urgent or self.is_short, self.me))
+            self.send(link, Neighbor(link.urgent, self.me))
         else:
             link.join_sent = True
             self.send(link, Join(self.me))
 
     def _is_rested(self, key: bytes, now: float) -> bool:
-        return self.rests.is_rested(key, now, alone=not self.view.links)
+        alone, urgent = not self.view.links, self.is_short
+        return self.rests.is_rested(key, now, alone=alone, urgent=urgent)
 
     # Looking for more
 

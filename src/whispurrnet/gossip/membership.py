@@ -353,13 +353,13 @@ class Membership:
         if link.active:
             pass  # it had asked us too, and was taken; or it is a friend
         elif not accepted:
-            circle.rest(link.key, now)
+            circle.rest(link.key, now, polite=not link.urgent)
             circle.keep(link)
             circle.soon(now)
         elif circle.view.fits(link) and not in_backoff:
             circle.activate(link, now)
         else:  # the answer came too late
-            circle.send_prune(link, now)
+            circle.send_prune(link, now, evicted=True)
             circle.keep(link)
         circle.learn_all(reply.contacts, link, now)
 

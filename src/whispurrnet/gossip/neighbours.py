@@ -134,6 +134,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """After a prune neither side takes the other for so long; nor do we ask again whoever has
     refused or could not be reached. In seconds."""
 
+    evicted_backoff_s: float = 10.0
+    """The same after a prune that only made room for another, and the peer did nothing wrong: who
+    is pushed out by all at once would else be kept out by all. In seconds."""
+
     alone_s: float = 4.0
     """The same while there is no neighbour at all: at first so long, in seconds, and each time
     twice as long, up to `prune_backoff_s`."""

@@ -1,8 +1,12 @@
 """Rests: whom not to ask for a while, because it refused, could not be reached, or one pruned.
 
 A *backoff* was agreed: who pruned a peer said for how long, and both sides hold to it. A *rest* is
-our own: whoever refused, hung up or did not answer is left alone for as long. But whoever has no
-neighbour at all cannot be choosy: then a rest is short at first, and twice as long each time.
+our own: whoever refused, hung up or did not answer is left alone for as long. But
+
+- whoever has no neighbour at all cannot be choosy: then a rest is short at first, and twice as long
+  each time;
+- a refusal answers what was asked. Who has no room for somebody that merely would like to come may
+  have it for somebody in need, so it does not stand against an urgent question.
 
 Source: MESH.md 1.4, "PRUNE backoff 60 s"; GossipSub v1.1 (libp2p specs), "Prune backoff".
 """
@@ -24,10 +28,11 @@ DOUBLINGS_MAX = 8
 
 
 class _Rest(msgspec.Struct, frozen=True):
-    """When it began, in monotonic seconds, and how often in a row."""
+    """When it began, in monotonic seconds, how often in a row, and whether by a polite refusal."""
 
     since: float
     times: int
+    polite: bool
 
 
 class Rests:
@@ -43,33 +48,45 @@ class Rests:
         self._rests: LruDict[bytes, _Rest] = LruDict(REMEMBERED_MAX)
 
     def back_off(self, key: bytes, until: float) -> None:
-        """One of the two pruned the other: neither takes the other before, in seconds."""
-        self._backoffs.put(key, until)
+        """One of the two pruned the other: neither takes the other before, in seconds.
+
+        Of two backoffs the longer one holds: nobody shortens what was agreed.
+        """
+        known = self._backoffs.peek(key)
+        self._backoffs.put(key, until if known is None else max(known, until))
 
     def in_backoff(self, key: bytes, now: float) -> bool:
         """Whether a key must not be taken."""
         until = self._backoffs.peek(key)
         return until is not None and now < until
 
-    def rest(self, key: bytes, now: float) -> None:
-        """Do not ask this key for a while."""
+    def rest(self, key: bytes, now: float, *, polite: bool = False) -> None:
+        """Do not ask this key for a while.
+
+        Args:
+            key: Whose.
+            now: Monotonic time in seconds.
+            polite: It refused what was not urgent.
+        """
         known, pause_s = self._rests.peek(key), self._config.prune_backoff_s
         again = known is not None and now < known.since + 2 * pause_s
-        self._rests.put(key, _Rest(now, known.times + 1 if known is not None and again else 1))
+        times = known.times + 1 if known is not None and again else 1
+        self._rests.put(key, _Rest(now, times, polite))
 
-    def is_rested(self, key: bytes, now: float, *, alone: bool) -> bool:
+    def is_rested(self, key: bytes, now: float, *, alone: bool, urgent: bool = False) -> bool:
         """Whether a key may be asked.
 
         Args:
             key: Whose.
             now: Monotonic time in seconds.
             alone: We have no neighbour at all.
+            urgent: We are in need, and would say so.
         """
         until = self._backoffs.peek(key)
         if until is not None and now < until + GRACE_S:
             return False
         rest = self._rests.peek(key)
-        if rest is None:
+        if rest is None or (urgent and rest.polite):
             return True
         pause_s = self._config.prune_backoff_s + GRACE_S
         if alone:

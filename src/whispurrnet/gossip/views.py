@@ -48,7 +48,7 @@ class Link:
     __slots__ = (
         *("active", "asking", "contact", "friend", "guard", "inviter", "join_heard", "join_sent"),
         *("key", "outbound", "peer", "prefix", "repaired_at", "since", "stale", "unanswered"),
-        "walks",
+        *("urgent", "walks"),
     )
 
     def __init__(self, peer: int, key: bytes, guard: Guard, walks: TokenBucket) -> None:
@@ -68,6 +68,8 @@ class Link:
         """Whether a place is kept for it, because we asked whether it takes us."""
         self.unanswered = 0
         """How many answers it owes us."""
+        self.urgent = False
+        """Whether what we asked last was urgent."""
         self.stale = 0
         """How many of those are to what we asked before we pruned it: they mean nothing now."""
         self.since = 0.0

@@ -209,6 +209,24 @@ def test_a_refusal_teaches_and_rests() -> None:
     assert (1, Neighbor(True, contact_of(0))) in core.wait(90)
 
 
+def test_who_was_refused_without_need_asks_again_in_need_and_once() -> None:
+    """A no to whoever would merely like to come is none to whoever needs it."""
+    core = Core(Config(active=6, outbound_min=3))
+    for peer in (1, 2, 3):
+        core.neighbour(peer, outbound=True)
+    core.feed(Consider(contact_of(4)))
+    assert Dial(contact_of(4)) in core.wait(8), "three are enough; one more would be nice"
+    assert core.up(4, outbound=True) == [(4, Neighbor(False, contact_of(0)))]
+    core.hear(4, NeighborReply(False, None, ()))
+    assert not [kind for kind in kinds(core.wait(30)) if kind in ("Neighbor", "Dial")]
+    core.feed(Down(1))
+    effects = core.wait(8)
+    assert (4, Neighbor(True, contact_of(0))) in effects or Dial(contact_of(4)) in effects
+    core.hear(4, NeighborReply(False, None, ()))
+    again = [effect for effect in core.wait(60) if effect == (4, Neighbor(True, contact_of(0)))]
+    assert again == [], "now it has refused that, too"
+
+
 def test_without_any_neighbour_a_rest_is_short_and_grows() -> None:
     core = Core()
     core.up(1, outbound=True)
@@ -316,6 +334,36 @@ def test_a_prune_ends_it_and_both_wait() -> None:
     assert not reply.accepted, "it said so itself"
     core.now += 60
     assert kinds(core.hear(1, Neighbor(True, None))) == ["NeighborReply", "Active"]
+
+
+def test_who_is_pushed_out_for_another_waits_a_moment_only() -> None:
+    """It did nothing wrong, and everybody may have pushed it out in the same second."""
+    core = Core()
+    for peer in range(1, 5):
+        core.neighbour(peer)
+    core.up(9)
+    [(gone, prune), *_] = core.hear(9, Neighbor(True, None))  # type: ignore[misc]
+    assert isinstance(prune, Prune)
+    assert prune.backoff_s == Config().evicted_backoff_s == 10
+    core.feed(Down(next(peer for peer in core.core.active if peer != 9)))  # so there is room
+    assert not accepts(core, gone), "but not at once, or two would push out each other for ever"
+    core.now += 10
+    assert accepts(core, gone)
+
+
+def test_who_is_pushed_out_for_another_asks_again_after_a_moment() -> None:
+    core = Core()
+    core.neighbour(1, outbound=True)
+    core.neighbour(2, outbound=True)
+    core.hear(1, Prune((), 10))
+    assert (1, Neighbor(True, contact_of(0))) not in core.wait(14)
+    assert (1, Neighbor(True, contact_of(0))) in core.wait(14)
+
+
+def accepts(core: Core, peer: int) -> bool:
+    """Whether a peer that asks politely is taken."""
+    replies = [one[1] for one in core.hear(peer, Neighbor(False, None)) if isinstance(one, tuple)]
+    return any(isinstance(one, NeighborReply) and one.accepted for one in replies)
 
 
 def test_a_ban_ends_it_and_both_wait() -> None:

@@ -51,6 +51,27 @@ def test_a_backoff_holds_also_for_who_is_alone() -> None:
     assert rests.is_rested(KEY, 60.0 + GRACE_S, alone=True)
 
 
+def test_a_polite_refusal_does_not_stand_against_an_urgent_question() -> None:
+    rests = Rests(Config())
+    rests.rest(KEY, 100.0, polite=True)
+    assert not rests.is_rested(KEY, 164.9, alone=False)
+    assert rests.is_rested(KEY, 100.0, alone=False, urgent=True)
+    rests.rest(KEY, 101.0)  # so it has refused that, too, or did not answer
+    assert not rests.is_rested(KEY, 165.9, alone=False, urgent=True)
+    rests.rest(KEY, 200.0, polite=True)
+    rests.back_off(KEY, 260.0)
+    assert not rests.is_rested(KEY, 260.0, alone=False, urgent=True), "that was agreed"
+
+
+def test_nobody_shortens_a_backoff() -> None:
+    rests = Rests(Config())
+    rests.back_off(KEY, 60.0)
+    rests.back_off(KEY, 10.0)
+    assert rests.in_backoff(KEY, 59.9)
+    rests.back_off(KEY, 70.0)
+    assert rests.in_backoff(KEY, 69.9)
+
+
 def test_what_is_remembered_is_bounded() -> None:
     rests = Rests(Config())
     for number in range(2 * REMEMBERED_MAX):
