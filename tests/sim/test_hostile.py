@@ -150,11 +150,11 @@ NARROW = Wire(latency_min_s=0.03, latency_max_s=0.07, bandwidth_bytes_per_s=125_
 
 
 def flood(
-    limits: standing.Config, seconds: int, rate: float = 200.0
-) -> tuple[Mesh, Flooder, float, float]:
-    """A quiet mesh and the same under flood: what it takes to reach 99 % before, and then."""
+    limits: standing.Config, seconds: int, rate: float = 200.0, seed: int = 1
+) -> tuple[Mesh, Flooder, list[float], list[float]]:
+    """A quiet mesh and the same under flood: how long deliveries took before, and then."""
     pushed = PUSH_ALL if limits is NO_LIMITS else spread.Config()
-    mesh = ring(1, 16, config(standing=limits, spread=pushed), NARROW)
+    mesh = ring(seed, 16, config(standing=limits, spread=pushed), NARROW)
     flooder = Flooder(from_s=20.0)
     flooder.rate = rate
     enter(mesh, flooder, 4)
@@ -162,25 +162,25 @@ def flood(
     mesh.run(20.0 - mesh.world.now)
     during = speak(mesh, 2 * seconds, 0.5)
     mesh.run(3.0)
-    return (
-        mesh,
-        flooder,
-        percentile(mesh.latencies(before), 99),
-        percentile(mesh.latencies(during), 99),
-    )
+    return mesh, flooder, mesh.latencies(before), mesh.latencies(during)
 
 
 def test_a_flooder_is_shown_the_door_and_hardly_slows_the_others() -> None:
-    mesh, flooder, quiet_s, flooded_s = flood(standing.Config(), 10)
-    assert flooded_s < SLOWER * quiet_s
-    assert not flooder.lives, "all its victims have ended its sessions"
-    assert greylisted(mesh, "evil")
-    assert not feuds(mesh), "those who passed on what they took are not to blame"
+    """Of one mesh the slowest 1 % are three deliveries, luck; of 20 meshes it is 1.39."""
+    quiet: list[float] = []
+    flooded: list[float] = []
+    for seed in range(1, 5):
+        mesh, flooder, before, during = flood(standing.Config(), 10, seed=seed)
+        assert not flooder.lives, "all its victims have ended its sessions"
+        assert greylisted(mesh, "evil")
+        assert not feuds(mesh), "those who passed on what they took are not to blame"
+        quiet, flooded = sorted(quiet + before), sorted(flooded + during)
+    assert percentile(flooded, 99) < SLOWER * percentile(quiet, 99)
 
 
 def test_without_limits_a_flood_slows_everybody() -> None:
-    mesh, flooder, quiet_s, flooded_s = flood(NO_LIMITS, 2, rate=600.0)
-    assert flooded_s > SLOWER * quiet_s
+    mesh, flooder, quiet, flooded = flood(NO_LIMITS, 2, rate=600.0)
+    assert percentile(flooded, 99) > SLOWER * percentile(quiet, 99)
     assert flooder.lives
     assert not greylisted(mesh, "evil")
 

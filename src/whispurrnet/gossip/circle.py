@@ -8,6 +8,7 @@ leaves its effects in `out`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 
 from whispurrnet.base.bounded import LruDict, TokenBucket
 from whispurrnet.base.timers import Timers
@@ -29,7 +30,7 @@ from whispurrnet.gossip.neighbours import (
     codec,
 )
 from whispurrnet.gossip.rests import Rests
-from whispurrnet.gossip.views import ActiveView, Guard, Link, PassiveView
+from whispurrnet.gossip.views import ActiveView, Guard, Link, PassiveView, newest
 
 REMEMBERED_MAX = 1024
 """Keys whose account outlives the session."""
@@ -142,23 +143,20 @@ class Circle:
             self.learn(link.contact, link.source, is_direct=True)
         self.soon(now)
 
-    def prune(
-        self, link: Link, now: float, *, with_offer: bool = True, evicted: bool = False
-    ) -> None:
+    def prune(self, link: Link, now: float, *, offer: bool = True, evicted: bool = False) -> None:
         """Take an active peer out of the view, and tell it."""
-        self.send_prune(link, now, with_offer=with_offer, evicted=evicted)
+        self.send_prune(link, now, offer=offer, evicted=evicted)
         self.deactivate(link, now)
         self.keep(link)
 
     def send_prune(
-        self, link: Link, now: float, *, with_offer: bool = True, evicted: bool = False
+        self, link: Link, now: float, *, offer: bool = True, evicted: bool = False
     ) -> None:
         """Tell a peer that it is not in the view, and to wait: less if there is but no room."""
-        config = self.config
-        backoff_s = int(config.evicted_backoff_s if evicted else config.prune_backoff_s)
+        backoff_s = int(self.config.evicted_backoff_s if evicted else self.config.prune_backoff_s)
         self.rests.back_off(link.key, now + backoff_s)
         link.stale = link.unanswered
-        contacts = self.offer(link.key, OFFERED_MAX) if with_offer else ()
+        contacts = self.offer(link.key, OFFERED_MAX) if offer else ()
         self.send(link, Prune(contacts, backoff_s))
 
     def make_room(self, link: Link, now: float) -> bool:
@@ -224,8 +222,7 @@ class Circle:
             self.send(link, Join(self.me))
 
     def _is_rested(self, key: bytes, now: float) -> bool:
-        alone, urgent = not self.view.links, self.is_short
-        return self.rests.is_rested(key, now, alone=alone, urgent=urgent)
+        return self.rests.is_rested(key, now, alone=not self.view.links, urgent=self.is_short)
 
     # Looking for more
 
@@ -259,10 +256,17 @@ class Circle:
             is_hopeful = (self.passive or self.links) and not self.view.links
             doublings = DOUBLINGS_ALONE_MAX if is_hopeful else DOUBLINGS_MAX
             pause_s = self.config.promote_s * 2 ** min(self._tries, doublings)
-            self.timers.set(FILL, now + pause_s * (0.8 + 0.4 * self.rng.random()))
+            due_at = now + pause_s * (0.8 + 0.4 * self.rng.random())
+            self.timers.set(FILL, min(due_at, self._rest_ends_at(now)))
         if not self.is_short:
             for peer in list(self._kept):
                 self._release(peer)
+
+    def _rest_ends_at(self, now: float) -> float:
+        """When the first of those who rest may be asked, if we are in need."""
+        keys = [*self.by_key, *(entry.contact.key for entry in self.passive.entries)]
+        alone = not self.view.links
+        return self.rests.next_end(keys, now, alone=alone) if self.is_short else inf
 
     def fill(self, now: float) -> None:
         """Look for more: in sessions we began, in the passive view, at last among callers."""
@@ -302,11 +306,7 @@ class Circle:
             and self._is_rested(entry.contact.key, now)
             and self.view.prefix_fits(entry.prefix)
         ]
-        newest: dict[tuple[str, ...], int] = {}  # of several keys at one place, the last
-        for entry in good:
-            at = entry.contact.addresses
-            newest[at] = max(newest.get(at, 0), entry.contact.expires_s)
-        good = [one for one in good if one.contact.expires_s == newest[one.contact.addresses]]
+        good = newest(good)
         chosen = pick([entry for entry in good if entry.is_first] or good, self.rng)
         return None if chosen is None else chosen.contact
 

@@ -275,7 +275,7 @@ class Membership:
         circle.view.unask(link)
         circle.rests.back_off(link.key, now + self.config.prune_backoff_s)
         if link.active:
-            circle.prune(link, now, with_offer=False)
+            circle.prune(link, now, offer=False)
         circle.keep(link)
 
     # Messages

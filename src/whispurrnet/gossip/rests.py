@@ -13,6 +13,9 @@ Source: MESH.md 1.4, "PRUNE backoff 60 s"; GossipSub v1.1 (libp2p specs), "Prune
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import inf
+
 import msgspec
 
 from whispurrnet.base.bounded import LruDict
@@ -82,14 +85,20 @@ class Rests:
             alone: We have no neighbour at all.
             urgent: We are in need, and would say so.
         """
-        until = self._backoffs.peek(key)
-        if until is not None and now < until + GRACE_S:
-            return False
-        rest = self._rests.peek(key)
+        return self._ends_at(key, alone=alone, urgent=urgent) <= now
+
+    def next_end(self, keys: Iterable[bytes], now: float, *, alone: bool) -> float:
+        """When the first of these keys that rest may be asked urgently; infinity: none rests."""
+        ends = (self._ends_at(key, alone=alone, urgent=True) for key in keys)
+        return min((end for end in ends if end > now), default=inf)
+
+    def _ends_at(self, key: bytes, *, alone: bool, urgent: bool) -> float:
+        until, rest = self._backoffs.peek(key), self._rests.peek(key)
+        ends_at = -inf if until is None else until + GRACE_S
         if rest is None or (urgent and rest.polite):
-            return True
+            return ends_at
         pause_s = self._config.prune_backoff_s + GRACE_S
         if alone:
             doublings = min(rest.times - 1, DOUBLINGS_MAX)
             pause_s = min(pause_s, self._config.alone_s * 2**doublings)
-        return rest.since + pause_s <= now
+        return max(ends_at, rest.since + pause_s)

@@ -211,6 +211,15 @@ class Entry(msgspec.Struct):
     """Others may be told of it."""
 
 
+def newest(entries: Sequence[Entry]) -> list[Entry]:
+    """Of several keys at one place, the one that holds for longest."""
+    ends: dict[tuple[str, ...], int] = {}
+    for entry in entries:
+        at = entry.contact.addresses
+        ends[at] = max(ends.get(at, 0), entry.contact.expires_s)
+    return [one for one in entries if one.contact.expires_s == ends[one.contact.addresses]]
+
+
 class PassiveView:
     """Contacts to call when one is needed.
 

@@ -280,7 +280,7 @@ def test_an_answer_that_comes_too_late_is_taken_back() -> None:
     core = Core(Config(active=4, outbound_min=2))
     core.up(1)
     assert (1, Join(contact_of(0))) in core.wait(8)
-    core.wait(11)
+    core.wait(9)  # too long for an answer, and too short to ask again
     core.neighbour(2)
     core.neighbour(3)
     assert kinds(core.hear(1, NeighborReply(True, None, ()))) == ["Prune"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from whispurrnet.gossip.neighbours import Config
 from whispurrnet.gossip.rests import GRACE_S, REMEMBERED_MAX, Rests
 
@@ -61,6 +63,22 @@ def test_a_polite_refusal_does_not_stand_against_an_urgent_question() -> None:
     rests.rest(KEY, 200.0, polite=True)
     rests.back_off(KEY, 260.0)
     assert not rests.is_rested(KEY, 260.0, alone=False, urgent=True), "that was agreed"
+
+
+def test_the_first_end_of_a_rest_is_known_to_who_is_in_need() -> None:
+    rests, keys = Rests(Config()), [bytes([number]) * 32 for number in range(5)]
+    assert rests.next_end(keys, 0.0, alone=False) == inf
+    rests.rest(keys[0], 0.0)
+    rests.rest(keys[1], 2.0)
+    rests.back_off(keys[2], 10.0)
+    rests.rest(keys[3], 1.0, polite=True)
+    assert rests.next_end(keys, 2.0, alone=False) == 10.0 + GRACE_S
+    assert rests.next_end(keys, 2.0, alone=True) == 4.0
+    assert rests.next_end(keys, 15.0, alone=False) == 65.0, "what has ended does not come"
+    assert rests.next_end(keys, 65.0, alone=False) == 67.0
+    assert rests.next_end(keys, 67.0, alone=False) == inf
+    rests.back_off(keys[0], 80.0)
+    assert rests.next_end(keys[:1], 0.0, alone=True) == 80.0 + GRACE_S, "the later of the two"
 
 
 def test_nobody_shortens_a_backoff() -> None:

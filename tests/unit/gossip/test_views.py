@@ -8,7 +8,15 @@ import pytest
 
 from whispurrnet.base.bounded import TokenBucket
 from whispurrnet.gossip.contact import Contact, pick, prefix_of, prefix_of_host, sample
-from whispurrnet.gossip.views import LIFETIME_S_MAX, ActiveView, Guard, Link, PassiveView
+from whispurrnet.gossip.views import (
+    LIFETIME_S_MAX,
+    ActiveView,
+    Entry,
+    Guard,
+    Link,
+    PassiveView,
+    newest,
+)
 
 NOW_S = 1_760_000_000
 
@@ -208,3 +216,18 @@ def test_a_sample_leaves_out_whom_it_should() -> None:
     passive.discard(contact(0).key)
     passive.discard(contact(0).key)
     assert len(passive) == 3
+
+
+def test_of_several_keys_at_one_place_the_last_is_good() -> None:
+    here, there = ("/ip4/198.51.100.1/tcp/9",), ("/ip4/198.51.100.2/tcp/9",)
+    known = [
+        Contact(bytes([number]) * 32, addresses, NOW_S + left_s)
+        for number, addresses, left_s in (
+            (1, here, 10),
+            (2, here, 20),
+            (3, there, 5),
+            (4, here, 15),
+        )
+    ]
+    entries = [Entry(one, b"s", "") for one in known]
+    assert [one.contact for one in newest(entries)] == [known[1], known[2]]
