@@ -18,7 +18,7 @@ Invariants:
 
 from __future__ import annotations
 
-from math import inf, log
+from math import log
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -70,8 +70,7 @@ class Turns(Generic[Item]):
     @property
     def deadline(self) -> float | None:
         """When the next turn comes, in seconds."""
-        due = min((due for due, _ in self._waiting.values()), default=inf)
-        return None if due == inf else due
+        return min(due for due, _ in self._waiting.values()) if self._waiting else None
 
     def wait(self, id: bytes, item: Item, now: float) -> None:
         """A message for any one of us came; the oldest makes room when too many wait."""

@@ -281,7 +281,8 @@ class Driver:
     def _flush(self) -> None:
         self._flush_due = False
         self._unsealed = 0
-        self.submit(_FLUSH)
+        self._perform(self.stack.handle(_FLUSH, self._clock()))
+        self.soon()
         self._arm()
         self._flushed()
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias, TypeVar
 
 from whispurrnet.base.errors import HostError, ProtocolError, UsageError, WhispurrError
 from whispurrnet.base.log import get
 from whispurrnet.disk.shelf import Shelf
+from whispurrnet.node.hand import Hand
 from whispurrnet.stack import events, object_events
 from whispurrnet.store import transfer_events as moves
 from whispurrnet.store.packing import pack
@@ -45,20 +45,18 @@ class ObjectDisk:
         self.shelf = shelf
         self._submit = submit
         self._stored = stored
-        self._loop = asyncio.get_running_loop()
-        self._reader = ThreadPoolExecutor(1, "objects-read")
-        self._writer = ThreadPoolExecutor(1, "objects-write")
-        self._to_write: list[Writing] = []
-        self._to_read: list[Reading] = []
-        self._writing = self._reading = self._closed = False
+        self._reader = Hand("objects-read", self._read, self._have_read)
+        self._writer = Hand("objects-write", self._write, self._have_written)
+        self.read = self._reader.do
+        """Read something; what came of it is submitted."""
+        self.write = self._writer.do
+        """Write something, after all that was to be written before."""
 
     def close(self) -> None:
         """Write what waits, and let go of the disk."""
-        self._closed = True
-        self._reader.shutdown(wait=True, cancel_futures=True)
-        self._writer.shutdown(wait=True)
-        for event in self._write(self._to_write):
-            del event  # nobody is there any more to be told
+        self._reader.close()
+        self._writer.close()
+        self._write(self._writer.waiting)  # nobody is there any more to be told
         self.shelf.close()
 
     async def do(self, work: Callable[[], Result]) -> Result:
@@ -67,24 +65,9 @@ class ObjectDisk:
 
     # Reading
 
-    def read(self, wanted: Reading) -> None:
-        """Read something; what came of it is submitted."""
-        self._to_read.append(wanted)
-        self._read_on()
-
-    def _read_on(self) -> None:
-        if self._to_read and not self._reading and not self._closed:
-            self._reading = True
-            batch, self._to_read = self._to_read, []
-            future = self._loop.run_in_executor(self._reader, self._read, batch)
-            future.add_done_callback(self._have_read)
-
-    def _have_read(self, future: asyncio.Future[list[events.Event]]) -> None:
-        self._reading = False
-        if not future.cancelled() and not self._closed:
-            for event in future.result():
-                self._submit(event)
-        self._read_on()
+    def _have_read(self, results: list[events.Event]) -> None:
+        for event in results:
+            self._submit(event)
 
     def _read(self, batch: Sequence[Reading]) -> list[events.Event]:
         return [self._read_one(wanted) for wanted in batch]
@@ -119,39 +102,23 @@ class ObjectDisk:
 
     # Writing
 
-    def write(self, wanted: Writing) -> None:
-        """Write something, after all that was to be written before."""
-        self._to_write.append(wanted)
-        self._write_on()
-
-    def _write_on(self) -> None:
-        if self._to_write and not self._writing and not self._closed:
-            self._writing = True
-            batch, self._to_write = self._to_write, []
-            future = self._loop.run_in_executor(self._writer, self._write, batch)
-            future.add_done_callback(self._have_written)
-
-    def _have_written(self, future: asyncio.Future[list[Written]]) -> None:
-        self._writing = False
-        if not future.cancelled() and not self._closed:
-            ended: list[moves.Done | moves.Failed] = []
-            results = future.result()
-            self._drop({told.oid for told in results if isinstance(told, moves.StoreFailed)})
-            for told in results:
-                if isinstance(told, moves.Done | moves.Failed):
-                    ended.append(told)
-                else:
-                    self._submit(told)
-            if ended:
-                self._stored(ended)
-        self._write_on()
+    def _have_written(self, results: list[Written]) -> None:
+        ended: list[moves.Done | moves.Failed] = []
+        self._drop({told.oid for told in results if isinstance(told, moves.StoreFailed)})
+        for told in results:
+            if isinstance(told, moves.Done | moves.Failed):
+                ended.append(told)
+            else:
+                self._submit(told)
+        if ended:
+            self._stored(ended)
 
     def _drop(self, failed: set[ObjectId]) -> None:
         """What else waits for these was of the fetch that ends: it must not end the next one."""
         if failed:
-            self._to_write = [
+            self._writer.waiting = [
                 wanted
-                for wanted in self._to_write
+                for wanted in self._writer.waiting
                 if isinstance(wanted, moves.StoreSmall) or wanted.oid not in failed
             ]
 

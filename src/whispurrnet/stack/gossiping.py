@@ -360,8 +360,12 @@ class Gossiping:
     @property
     def deadline(self) -> float | None:
         """When an overlay has something to do."""
-        dues = [self.hearing.deadline, *(one.deadline for one in self.overlays.values())]
-        return min((due for due in dues if due is not None), default=None)
+        due = self.hearing.deadline
+        for overlay in self.overlays.values():
+            other = overlay.deadline
+            if other is not None and (due is None or other < due):
+                due = other
+        return due
 
     def tick(self, now: float) -> None:
         """Do what is due."""
