@@ -165,11 +165,12 @@ def flood(
     return mesh, flooder, mesh.latencies(before), mesh.latencies(during)
 
 
+@pytest.mark.timeout(240)
 def test_a_flooder_is_shown_the_door_and_hardly_slows_the_others() -> None:
-    """Of one mesh the slowest 1 % are three deliveries, luck; of 20 meshes it is 1.39."""
+    """Of one mesh the slowest 1 % are three deliveries: twenty say more than luck."""
     quiet: list[float] = []
     flooded: list[float] = []
-    for seed in range(1, 5):
+    for seed in range(1, 21):
         mesh, flooder, before, during = flood(standing.Config(), 10, seed=seed)
         assert not flooder.lives, "all its victims have ended its sessions"
         assert greylisted(mesh, "evil")

@@ -116,7 +116,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     records_max: int = 2_000
     """Peers remembered, connected or not; the one longest away and without mail goes first."""
 
-    flush_bytes: int = 512 * 1024
+    flush_bytes: int = 256 * 1024
     """How much one session sends before the others have their turn."""
 
     glare_s: float = 10.0
